@@ -1,0 +1,128 @@
+"""Every error that mountfs raises on purpose.
+
+::
+
+    MountfsError
+    ├── UsageError                     the command line, a variable or the configuration file is wrong
+    ├── MountError                     the mountpoint or the kernel refused
+    └── StoreError                     the object store refused, or could not be asked
+        ├── ObjectNotFoundError        no object has this key
+        ├── BucketNotFoundError        no bucket has this name
+        ├── PreconditionFailedError    the object is no longer the version that was asked for
+        ├── RangeError                 the range lies outside of the object
+        ├── AccessDeniedError          the credentials are good and do not suffice
+        ├── CredentialsError           the credentials are missing, wrong or expired
+        ├── WrongRegionError           the bucket lives elsewhere
+        ├── RequestRejectedError       the store calls the request invalid; repeating it is useless
+        └── StoreUnavailableError      no good answer in spite of retries
+            ├── ThrottledError         the store asked us to slow down
+            └── DeadlineError          no answer in time
+
+Errors of awscrt and boto3 are translated in `mountfs.store` and nowhere else. The errno that an
+application sees is chosen in `mountfs.fuse.errno_map`, the exit code of the command in `mountfs.cli`.
+"""
+
+from __future__ import annotations
+
+
+class MountfsError(Exception):
+    """Base of all errors that mountfs raises on purpose."""
+
+
+class UsageError(MountfsError):
+    """An option, a variable or the configuration file holds something that cannot work."""
+
+
+class MountError(MountfsError):
+    """The mountpoint cannot be used, or the kernel refused the mount."""
+
+
+class StoreError(MountfsError):
+    """The object store refused, or could not be asked.
+
+    Attributes:
+        code: the store's own error code, e.g. ``NoSuchKey``; empty when it sent none.
+        request_id: the store's name for the request; empty when it sent none.
+        status: the HTTP status; 0 when there was no response.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "", request_id: str = "", status: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.request_id = request_id
+        self.status = status
+
+    def __str__(self) -> str:
+        facts = [
+            f"{name} {value}"
+            for name, value in (
+                ("status", self.status),
+                ("code", self.code),
+                ("request id", self.request_id),
+            )
+            if value
+        ]
+        message = super().__str__()
+        return f"{message} ({', '.join(facts)})" if facts else message
+
+
+class ObjectNotFoundError(StoreError):
+    """No object has this key."""
+
+
+class BucketNotFoundError(StoreError):
+    """No bucket has this name."""
+
+
+class PreconditionFailedError(StoreError):
+    """The object is no longer the version that was asked for."""
+
+
+class RangeError(StoreError):
+    """The range lies outside of the object."""
+
+
+class AccessDeniedError(StoreError):
+    """The credentials are good and do not suffice."""
+
+
+class CredentialsError(StoreError):
+    """The credentials are missing, wrong or expired."""
+
+
+class WrongRegionError(StoreError):
+    """The bucket lives in another region.
+
+    Attributes:
+        region: where it lives, when the store said so; else empty.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        region: str = "",
+        code: str = "",
+        request_id: str = "",
+        status: int = 0,
+    ) -> None:
+        super().__init__(message, code=code, request_id=request_id, status=status)
+        self.region = region
+
+
+class RequestRejectedError(StoreError):
+    """The store calls the request invalid; repeating it is useless."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store gave no good answer in spite of retries."""
+
+
+class ThrottledError(StoreUnavailableError):
+    """The store asked us to slow down (503 SlowDown, 429)."""
+
+
+class DeadlineError(StoreUnavailableError):
+    """The store did not answer in time."""

@@ -1,0 +1,1 @@
+"""The namespace: inodes, listings and their freshness. Knows nothing about object data."""

@@ -1,0 +1,45 @@
+"""Where the bucket is and how to talk to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Config:
+    """How to reach a bucket.
+
+    Attributes:
+        bucket: its name; ``base--azid--x-s3`` names an S3 Express One Zone bucket.
+        region: None discovers it from the bucket.
+        endpoint_url: None means AWS.
+        profile: a profile of the AWS configuration files; None lets the usual chain decide.
+        sign_requests: False reads a public bucket without credentials.
+        addressing: ``path``, ``virtual``, or ``auto``: path-style for IP addresses, localhost and bucket
+            names with a dot.
+        ca_bundle: a PEM file that replaces the system's certificate authorities.
+        verify_ssl: False accepts any certificate.
+        requester_pays: the account that reads pays for the requests.
+        part_size_bytes: the largest single GET.
+        throughput_target_gbps: gigabits a second that CRT and the concurrency limit aim for.
+        connect_timeout_seconds: for one TCP and TLS handshake.
+        deadline_seconds: for one operation with all of its retries.
+        max_attempts: how often one request is sent at most, the first time included.
+    """
+
+    bucket: str
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    sign_requests: bool = True
+    addressing: str = "auto"
+    ca_bundle: str | None = None
+    verify_ssl: bool = True
+    requester_pays: bool = False
+    part_size_bytes: int = 8 * MIB
+    throughput_target_gbps: float = 10.0
+    connect_timeout_seconds: float = 5.0
+    deadline_seconds: float = 60.0
+    max_attempts: int = 8
