@@ -5,6 +5,7 @@
     MountfsError
     ├── UsageError                     the command line, a variable or the configuration file is wrong
     ├── MountError                     the mountpoint or the kernel refused
+    │   └── BusyError                  somebody uses the mount that should go away
     └── StoreError                     the object store refused, or could not be asked
         ├── ObjectNotFoundError        no object has this key
         ├── BucketNotFoundError        no bucket has this name
@@ -19,7 +20,8 @@
             └── DeadlineError          no answer in time
 
 Errors of awscrt and boto3 are translated in `mountfs.store` and nowhere else. The errno that an
-application sees is chosen in `mountfs.fuse.errno_map`, the exit code of the command in `mountfs.cli`.
+application sees is chosen in `mountfs.fuse.errno_map`, the exit code of the command in
+`mountfs.exit_code`.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ class UsageError(MountfsError):
 
 class MountError(MountfsError):
     """The mountpoint cannot be used, or the kernel refused the mount."""
+
+
+class BusyError(MountError):
+    """Somebody uses the mount that should go away."""
 
 
 class StoreError(MountfsError):

@@ -28,8 +28,8 @@ def decode_name(name: bytes) -> str:
 def is_presentable(name: bytes) -> bool:
     """Tell whether *name* can stand in a directory.
 
-    An empty part, ``.``, ``..``, a NUL and more than 255 bytes cannot; keys that hold such a part are
-    hidden.
+    An empty part, ``.``, ``..``, a NUL and more than 255 bytes cannot; keys that hold such a part
+    are hidden.
     """
     return name not in _NOT_NAMES and len(name) <= NAME_MAX_BYTES and b"\0" not in name
 

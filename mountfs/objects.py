@@ -20,8 +20,8 @@ class ObjectId(NamedTuple):
 class ObjectInfo(NamedTuple):
     """What a LIST says of an object.
 
-    A named tuple, not a dataclass: a million of them are made while a large directory is listed, and a
-    frozen dataclass takes three times as long to make.
+    A named tuple, not a dataclass: a million of them are made while a large directory is listed,
+    and a frozen dataclass takes three times as long to make.
 
     Attributes:
         key: the whole key.

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 KERNEL_FOREVER_SECONDS = 10 * 365 * 86400.0
-"""What the kernel is told for ``inf``: long enough for any mount, far from overflowing its jiffies."""
+"""What the kernel is told for ``inf``: long enough for any mount, far from overflowing its
+jiffies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Ttl:
         return max(0.0, fetched_at + self.seconds - now)
 
     def is_fresh(self, fetched_at: float, now: float) -> bool:
-        """Tell whether an answer of *fetched_at* may still be used at *now*; never with a TTL of 0."""
+        """Tell whether an answer of *fetched_at* may be used at *now*; never with a TTL of 0."""
         return now - fetched_at < self.seconds
 
     def kernel_seconds(self, fetched_at: float, now: float) -> float:

@@ -1,1 +1,1 @@
-"""Object data on its way: memory budget, read-ahead policy, blocks, fills. Knows nothing about names."""
+"""Object data on its way: budget, read-ahead, blocks, fills. Knows nothing about names."""

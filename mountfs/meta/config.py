@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mountfs.ttl import Ttl
 
@@ -18,5 +18,5 @@ class MetadataConfig:
     """
 
     prefix: str = ""
-    ttl: Ttl = Ttl(60.0)
+    ttl: Ttl = field(default_factory=lambda: Ttl(60.0))
     list_concurrency: int = 8

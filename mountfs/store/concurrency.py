@@ -1,8 +1,9 @@
 """How many requests for data the store should see at a time.
 
-Additive increase, multiplicative decrease, as in TCP: every answer that was not refused adds a little,
-a refusal (503 SlowDown, 429) halves. Demand (somebody waits for the bytes) always goes through, and
-slows down by the back-off of its retries; read-ahead asks `is_full` first and holds back.
+Additive increase, multiplicative decrease, as in TCP: every answer that was not refused adds a
+little, a refusal (503 SlowDown, 429) halves. Demand (somebody waits for the bytes) always goes
+through, and slows down by the back-off of its retries; read-ahead asks `is_full` first and holds
+back.
 """
 
 from __future__ import annotations

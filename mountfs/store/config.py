@@ -17,7 +17,8 @@ class S3Config:
         endpoint_url: None means AWS.
         profile: a profile of the AWS configuration files; None lets the usual chain decide.
         sign_requests: False reads a public bucket without credentials.
-        addressing: ``path``, ``virtual``, or ``auto``: path-style for IP addresses, localhost and bucket
+        addressing: ``path``, ``virtual``, or ``auto``: path-style for IP addresses, localhost and
+            bucket
             names with a dot.
         ca_bundle: a PEM file that replaces the system's certificate authorities.
         verify_ssl: False accepts any certificate.

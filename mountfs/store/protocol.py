@@ -1,9 +1,10 @@
 """The seam: what everything above the store may ask of it.
 
-Two implementations exist, `mountfs.store.s3` and `mountfs.store.fake`, and one set of contract tests
-runs on both. All methods are coroutines on trio's thread, raise only `mountfs.errors.StoreError` (and
-`trio.Cancelled`), and have a deadline of their own: they return or raise in bounded time even when the
-store hangs. Transient failures (500, 503, resets, time-outs, truncated bodies) have been retried by then.
+Two implementations exist, `mountfs.store.s3` and `mountfs.store.fake`, and one set of contract
+tests runs on both. All methods are coroutines on trio's thread, raise only
+`mountfs.errors.StoreError` (and `trio.Cancelled`), and have a deadline of their own: they return
+or raise in bounded time even when the store hangs. Transient failures (500, 503, resets,
+time-outs, truncated bodies) have been retried by then.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ class ObjectStore(Protocol):
 
         Args:
             prefix: only keys that start with it; may be empty.
-            delimiter: ``/`` rolls up everything behind the next ``/`` into a common prefix; empty lists flat.
-            start_after (exclusive): begin behind this key. Ignored when *token* is given.
+            delimiter: ``/`` rolls up everything behind the next ``/`` into a common prefix; empty
+                lists flat. start_after: begin strictly behind this key. Ignored when *token* is
+                given.
             token: continue the listing that returned it, with the same other arguments.
 
         Raises:

@@ -1,0 +1,64 @@
+"""What ``stat`` shows of a file or a directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+BLOCK_SIZE_BYTES = 1024 * 1024
+"""``st_blksize``: CPython and others size their buffers by it, and a larger read is a cheaper
+one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributesConfig:
+    """What objects do not say of themselves.
+
+    Attributes:
+        uid: owner of everything; by default who mounts.
+        gid: group of everything; by default that of who mounts.
+        file_mode: permission bits of files.
+        dir_mode: permission bits of directories.
+    """
+
+    uid: int = field(default_factory=os.getuid)
+    gid: int = field(default_factory=os.getgid)
+    file_mode: int = 0o644
+    dir_mode: int = 0o755
+
+
+class Attributes(NamedTuple):
+    """The attributes of one inode; time in ns since the epoch, mode with the file type."""
+
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+
+
+class AttributesSource:
+    """Makes `Attributes` of what the namespace knows."""
+
+    __slots__ = ("_dir_mode", "_file_mode", "_gid", "_uid")
+
+    def __init__(self, config: AttributesConfig) -> None:
+        self._uid = config.uid
+        self._gid = config.gid
+        self._file_mode = stat.S_IFREG | stat.S_IMODE(config.file_mode)
+        self._dir_mode = stat.S_IFDIR | stat.S_IMODE(config.dir_mode)
+
+    def of_file(self, inode: int, size_bytes: int, mtime_ns: int) -> Attributes:
+        """Return the attributes of a file."""
+        return Attributes(inode, size_bytes, mtime_ns, self._file_mode, 1, self._uid, self._gid)
+
+    def of_directory(self, inode: int, mtime_ns: int) -> Attributes:
+        """Return the attributes of a directory.
+
+        It has two links: less would make ``find`` skip its subdirectories.
+        """
+        return Attributes(inode, 0, mtime_ns, self._dir_mode, 2, self._uid, self._gid)

@@ -1,0 +1,343 @@
+"""The semantics: one method for each operation of the VFS. Knows neither the FUSE protocol nor S3.
+
+Methods named ``…_if_ready`` are synchronous and answer from memory, or return None; the coroutine
+of the same name without the suffix may ask the store. Both take inode numbers, as the kernel knows
+them.
+
+An inode is one version of an object. When the store has another version, the name gets another
+inode and the old one, where it is still open, serves what is left of the old version or ESTALE:
+never a mix. So the kernel may keep the pages of an inode for as long as it likes.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import trio
+
+from mountfs import control_directory
+from mountfs.attributes import Attributes, AttributesConfig, AttributesSource
+from mountfs.control_directory import ControlDirectory, ControlTexts
+from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, RangeError
+from mountfs.meta.node import Directory, File
+from mountfs.ttl import KERNEL_FOREVER_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mountfs.data.block_cache import BlockCache
+    from mountfs.data.reader import Reader
+    from mountfs.meta.namespace import DirectoryStream, Namespace
+
+log = logging.getLogger(__name__)
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesystemConfig:
+    """How the mount presents itself.
+
+    Attributes:
+        attributes: owner and modes.
+        read_only: nobody can write through this mount; lets the kernel open files by itself.
+    """
+
+    attributes: AttributesConfig = field(default_factory=AttributesConfig)
+    read_only: bool = False
+
+
+class Entry(NamedTuple):
+    """A name's inode, and for how long the kernel may believe it.
+
+    Attributes:
+        attributes: of the inode; its number is among them.
+        entry_seconds: for the name.
+        attr_seconds: for the attributes; those of a file never change, since it is one version.
+    """
+
+    attributes: Attributes
+    entry_seconds: float
+    attr_seconds: float
+
+
+class EntryInvalidator(Protocol):
+    """Who can make the kernel forget a name."""
+
+    def invalidate_entry(self, parent: int, name: bytes) -> None:
+        """Make the kernel look up *name* in *parent* again."""
+        ...
+
+
+class Filesystem:
+    """A bucket as a read-only file system.
+
+    Attributes:
+        stale_count: reads that were refused because the version was gone.
+    """
+
+    def __init__(
+        self,
+        config: FilesystemConfig,
+        namespace: Namespace,
+        blocks: BlockCache,
+        texts: ControlTexts,
+        kernel: EntryInvalidator,
+    ) -> None:
+        self.config = config
+        self.stale_count = 0
+        self._namespace = namespace
+        self._table = namespace.table
+        self._blocks = blocks
+        self._kernel = kernel
+        self._source = AttributesSource(config.attributes)
+        self._control = ControlDirectory(texts, self._source, namespace.root.mtime_ns)
+        self._streams: dict[int, DirectoryStream] = {}
+        self._next_handle = 1
+
+    # -- names
+
+    def lookup_if_ready(self, parent: int, name: bytes) -> Entry | None:
+        """Return the entry of *name* if it is fresh, and count it as one more look-up."""
+        directory = self._table.get(parent)
+        if type(directory) is not Directory:
+            return self._lookup_control(parent, name)
+        if directory is self._namespace.root and name == control_directory.NAME:
+            attributes = self._control.attributes(self._control.inode)
+            assert attributes is not None
+            return Entry(attributes, KERNEL_FOREVER_SECONDS, KERNEL_FOREVER_SECONDS)
+        node = self._namespace.lookup_if_fresh(directory, name)
+        return None if node is None else self.remember(node, trio.current_time())
+
+    async def lookup(self, parent: int, name: bytes) -> Entry:
+        """Return the entry of *name*, asking the store if need be.
+
+        Raises:
+            ObjectNotFoundError: there is no such name.
+            OSError: *parent* is no directory.
+        """
+        node = await self._namespace.lookup(self._directory(parent), name)
+        return self.remember(node, trio.current_time())
+
+    def remember(self, node: File | Directory, now: float) -> Entry:
+        """Return the entry of *node*, which the kernel thereby knows once more."""
+        self._table.remember(node)
+        return self.entry_of(node, now)
+
+    def entry_of(self, node: File | Directory, now: float) -> Entry:
+        """Return the entry of *node* without counting it."""
+        seconds = min(self._namespace.remaining_seconds(node, now), KERNEL_FOREVER_SECONDS)
+        if type(node) is File:
+            attributes = self._source.of_file(node.number, node.size_bytes, node.mtime_ns)
+            return Entry(attributes, seconds, KERNEL_FOREVER_SECONDS)
+        return Entry(self._source.of_directory(node.number, node.mtime_ns), seconds, seconds)
+
+    def forget(self, inode: int, count: int) -> None:
+        """Note that the kernel gave up *count* references to *inode*."""
+        if inode >= control_directory.FIRST_INODE:
+            self._control.forget(inode)
+            return
+        self._table.forget(inode, count)
+        if self._table.get(inode) is None:
+            self._blocks.drop_reader(inode)
+
+    def getattr(self, inode: int) -> Entry:
+        """Return the attributes of *inode*, also when the object is gone: the handle is still open.
+
+        Raises:
+            OSError: ESTALE for an inode that the kernel should not know.
+        """
+        node = self._table.get(inode)
+        if node is not None:
+            return self.entry_of(node, trio.current_time())
+        attributes = self._control.attributes(inode)
+        if attributes is None:
+            raise OSError(errno.ESTALE, "no such inode")
+        return Entry(attributes, 0.0, KERNEL_FOREVER_SECONDS)
+
+    # -- directories
+
+    def open_directory(self, inode: int) -> int:
+        """Return a handle for the entries of *inode*, as of now; listing begins."""
+        handle = self._next_handle
+        self._next_handle += 1
+        if inode != self._control.inode:
+            self._streams[handle] = self._namespace.open_directory(self._directory(inode))
+        return handle
+
+    def entries_if_ready(self, handle: int, index: int) -> Sequence[File | Directory] | None:
+        """Return entries from *index* on if some are known or the end is; empty at the end."""
+        stream = self._streams.get(handle)
+        return [] if stream is None else stream.entries_if_ready(index)
+
+    async def entries(self, handle: int, index: int) -> Sequence[File | Directory]:
+        """Return entries from *index* on, at least one unless the directory ends there.
+
+        Raises:
+            StoreError: the listing failed.
+        """
+        stream = self._streams.get(handle)
+        return [] if stream is None else await stream.entries_from(index)
+
+    def control_names(self, inode: int) -> list[bytes]:
+        """Return the names in the control directory, if *inode* is that one; else nothing."""
+        return self._control.names() if inode == self._control.inode else []
+
+    def release_directory(self, handle: int) -> None:
+        """Close a directory handle."""
+        stream = self._streams.pop(handle, None)
+        if stream is not None:
+            stream.close()
+
+    # -- files
+
+    def open_if_ready(self, inode: int, flags: int) -> bool:
+        """Open *inode* unless the store has to be asked first; tell whether it is open.
+
+        Raises:
+            OSError: EROFS to write; ESTALE when the name shows another version by now, upon which
+            the
+                kernel looks the name up again and opens that.
+        """
+        if inode >= control_directory.FIRST_INODE:
+            return True
+        node = self._file(inode)
+        if flags & _WRITING:
+            raise OSError(errno.EROFS, "writing is not supported yet")
+        if node.is_detached:
+            raise OSError(errno.ESTALE, "the object was replaced")
+        if flags & os.O_DIRECT:
+            return False
+        reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
+        if not node.is_served:
+            reader.request_first()
+            if node.size_bytes:
+                return False
+        reader.open_count += 1
+        return True
+
+    async def open(self, inode: int, flags: int) -> None:
+        """Open *inode* and wait until the store has confirmed its version.
+
+        The listing may be old. If it is wrong, that must show here: the size that the kernel
+        believes comes with the inode, so another version cannot be served under it.
+
+        Raises:
+            OSError: ESTALE: look up again.
+            StoreError: the first request failed.
+        """
+        node = self._file(inode)
+        if flags & os.O_DIRECT:
+            await self._namespace.refresh(node)
+            if node.is_detached:
+                self._invalidate(node)
+                raise OSError(errno.ESTALE, "the object was replaced")
+        reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
+        reader.open_count += 1
+        try:
+            if not node.is_served:
+                reader.request_first()
+                await reader.wait_opened()
+        except BaseException as error:
+            self._close(inode, reader)
+            if isinstance(error, (PreconditionFailedError, ObjectNotFoundError, RangeError)):
+                await self._note_gone(node, error)
+            raise
+
+    def release(self, inode: int) -> None:
+        """Close a handle of *inode*: what was fetched ahead for it is given up."""
+        reader = self._blocks.reader_of(inode)
+        if reader is not None:
+            self._close(inode, reader)
+
+    def read_if_ready(
+        self, inode: int, offset: int, size_bytes: int
+    ) -> bytes | tuple[memoryview, ...] | None:
+        """Return up to *size_bytes* from *offset* on if they are in memory; nothing at the end."""
+        node = self._table.get(inode)
+        if type(node) is not File:
+            return self._read_control(inode, offset, offset + size_bytes)
+        stop = min(offset + size_bytes, node.size_bytes)
+        if offset >= stop:
+            return b""
+        reader = self._blocks.reader_of(inode)
+        if reader is None:
+            return None
+        pieces = reader.read_if_ready(offset, stop)
+        if pieces is not None:
+            self._note_served(node, reader)
+        return pieces
+
+    async def read(self, inode: int, offset: int, size_bytes: int) -> tuple[memoryview, ...]:
+        """Return up to *size_bytes* from *offset* on.
+
+        Raises:
+            OSError: ESTALE when the version is gone.
+            StoreError: the store could not be read.
+        """
+        node = self._file(inode)
+        stop = min(offset + size_bytes, node.size_bytes)
+        reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
+        try:
+            pieces = await reader.read(offset, stop)
+        except (PreconditionFailedError, ObjectNotFoundError, RangeError) as error:
+            await self._note_gone(node, error)
+            raise
+        self._note_served(node, reader)
+        return pieces
+
+    def _note_served(self, node: File, reader: Reader) -> None:
+        node.is_served = True
+        if not reader.open_count and reader.is_finished:
+            self._blocks.drop_reader(node.number)
+
+    async def _note_gone(self, node: File, error: Exception) -> None:
+        """Find out what became of *node*, whose version the store has not any more, and say ESTALE.
+
+        Raises:
+            OSError: ESTALE, always: also for a deleted object, of which an open handle knows
+            nothing.
+        """
+        self.stale_count += 1
+        self._namespace.note_stale(node)
+        self._invalidate(node)
+        log.info("%s was replaced or deleted: %s", node.key, error)
+        raise OSError(errno.ESTALE, "the object was replaced") from error
+
+    def _invalidate(self, node: File) -> None:
+        self._kernel.invalidate_entry(node.parent.number, node.name)
+
+    def _close(self, inode: int, reader: Reader) -> None:
+        reader.open_count = max(0, reader.open_count - 1)
+        if not reader.open_count and self._blocks.reader_of(inode) is reader:
+            self._blocks.drop_reader(inode)
+
+    def _lookup_control(self, parent: int, name: bytes) -> Entry | None:
+        if parent != self._control.inode:
+            return None
+        attributes = self._control.lookup(name)
+        if attributes is None:
+            raise ObjectNotFoundError(f"no control file {name!r}")
+        return Entry(attributes, 0.0, KERNEL_FOREVER_SECONDS)
+
+    def _read_control(self, inode: int, start: int, stop: int) -> bytes:
+        text = self._control.read(inode, start, stop)
+        if text is None:
+            raise OSError(errno.ESTALE, "no such inode")
+        return text
+
+    def _directory(self, inode: int) -> Directory:
+        node = self._table.get(inode)
+        if type(node) is Directory:
+            return node
+        raise OSError(errno.ESTALE if node is None else errno.ENOTDIR, "not a directory")
+
+    def _file(self, inode: int) -> File:
+        node = self._table.get(inode)
+        if type(node) is File:
+            return node
+        raise OSError(errno.ESTALE if node is None else errno.EISDIR, "not a file")
