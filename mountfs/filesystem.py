@@ -15,7 +15,7 @@ import errno
 import logging
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 import trio
 
@@ -27,11 +27,13 @@ from mountfs.meta.node import Directory, File
 from mountfs.ttl import KERNEL_FOREVER_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
+    from mountfs.data.block import Block
     from mountfs.data.block_cache import BlockCache
     from mountfs.data.reader import Reader
-    from mountfs.meta.namespace import DirectoryStream, Namespace
+    from mountfs.meta.directory_stream import DirectoryStream
+    from mountfs.meta.namespace import Namespace
 
 log = logging.getLogger(__name__)
 
@@ -169,19 +171,21 @@ class Filesystem:
             self._streams[handle] = self._namespace.open_directory(self._directory(inode))
         return handle
 
-    def entries_if_ready(self, handle: int, index: int) -> Sequence[File | Directory] | None:
-        """Return entries from *index* on if some are known or the end is; empty at the end."""
+    def entries_if_ready(
+        self, handle: int, index: int, count: int
+    ) -> Sequence[File | Directory] | None:
+        """Return up to *count* entries from *index* on if known; an empty list at the end."""
         stream = self._streams.get(handle)
-        return [] if stream is None else stream.entries_if_ready(index)
+        return [] if stream is None else stream.entries_if_known(index, count)
 
-    async def entries(self, handle: int, index: int) -> Sequence[File | Directory]:
-        """Return entries from *index* on, at least one unless the directory ends there.
+    async def entries(self, handle: int, index: int, count: int) -> Sequence[File | Directory]:
+        """Return up to *count* entries from *index* on; an empty list only at the end.
 
         Raises:
             StoreError: the listing failed.
         """
         stream = self._streams.get(handle)
-        return [] if stream is None else await stream.entries_from(index)
+        return [] if stream is None else await stream.entries_from(index, count)
 
     def control_names(self, inode: int) -> list[bytes]:
         """Return the names in the control directory, if *inode* is that one; else nothing."""
@@ -208,7 +212,7 @@ class Filesystem:
         node = self._file(inode)
         if flags & _WRITING:
             raise OSError(errno.EROFS, "writing is not supported yet")
-        if node.is_detached:
+        if node.is_stale:
             raise OSError(errno.ESTALE, "the object was replaced")
         if flags & os.O_DIRECT:
             return False
@@ -245,7 +249,7 @@ class Filesystem:
         except BaseException as error:
             self._close(inode, reader)
             if isinstance(error, (PreconditionFailedError, ObjectNotFoundError, RangeError)):
-                await self._note_gone(node, error)
+                self._note_gone(node, error)
             raise
 
     def release(self, inode: int) -> None:
@@ -272,8 +276,10 @@ class Filesystem:
             self._note_served(node, reader)
         return pieces
 
-    async def read(self, inode: int, offset: int, size_bytes: int) -> tuple[memoryview, ...]:
-        """Return up to *size_bytes* from *offset* on.
+    def read(
+        self, inode: int, offset: int, size_bytes: int
+    ) -> Coroutine[Any, Any, tuple[memoryview, ...]]:
+        """Begin to read, and return what is to be awaited for up to *size_bytes* from *offset* on.
 
         Raises:
             OSError: ESTALE when the version is gone.
@@ -282,11 +288,15 @@ class Filesystem:
         node = self._file(inode)
         stop = min(offset + size_bytes, node.size_bytes)
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
+        return self._finish_read(node, reader, reader.begin_read(offset, stop), offset, stop)
+
+    async def _finish_read(
+        self, node: File, reader: Reader, blocks: list[Block], start: int, stop: int
+    ) -> tuple[memoryview, ...]:
         try:
-            pieces = await reader.read(offset, stop)
+            pieces = await reader.finish_read(blocks, start, stop)
         except (PreconditionFailedError, ObjectNotFoundError, RangeError) as error:
-            await self._note_gone(node, error)
-            raise
+            self._note_gone(node, error)
         self._note_served(node, reader)
         return pieces
 
@@ -295,8 +305,8 @@ class Filesystem:
         if not reader.open_count and reader.is_finished:
             self._blocks.drop_reader(node.number)
 
-    async def _note_gone(self, node: File, error: Exception) -> None:
-        """Find out what became of *node*, whose version the store has not any more, and say ESTALE.
+    def _note_gone(self, node: File, error: Exception) -> NoReturn:
+        """Note that the store has not this version any more, and say ESTALE.
 
         Raises:
             OSError: ESTALE, always: also for a deleted object, of which an open handle knows

@@ -23,6 +23,7 @@ class Block:
         data: the bytes, once complete.
         error: why the fill failed.
         pins: readers that wait for it or are about to copy from it; never evicted meanwhile.
+        served_bytes: how much of it was handed out.
         is_kept: do not drop it when it was read (the tail), only when memory is needed.
         scope: cancels the fill.
     """
@@ -36,6 +37,7 @@ class Block:
         "pins",
         "reader",
         "scope",
+        "served_bytes",
         "start",
         "stop",
     )
@@ -50,9 +52,19 @@ class Block:
         self.data: bytes | None = None
         self.error: Exception | None = None
         self.pins = 0
+        self.served_bytes = 0
         self.is_kept = is_kept
         self.scope = trio.CancelScope()
         self._event: trio.Event | None = None
+
+    @property
+    def is_read_up(self) -> bool:
+        """Tell whether all of it was handed out.
+
+        The kernel sends the pieces of its read-ahead together and they may be served in any order,
+        so the position of the reader does not tell.
+        """
+        return self.served_bytes >= self.stop - self.start
 
     @property
     def is_in_flight(self) -> bool:

@@ -1,8 +1,8 @@
 """Reading one version of an object: which blocks there are, which to fetch, which to drop.
 
-All methods but `read` and `wait_opened` are synchronous and atomic: nothing is awaited in them, so
-the list of blocks, the cursors and the budget agree whenever another task runs. `read` waits only
-while it holds pins on every block that it needs.
+All methods but `finish_read` and `wait_opened` are synchronous and atomic: nothing is awaited in
+them, so the list of blocks, the cursors and the budget agree whenever another task runs. `read`
+waits only while it holds pins on every block that it needs.
 """
 
 from __future__ import annotations
@@ -95,24 +95,32 @@ class Reader:
         for block in blocks:
             if block.data is None:
                 return None
-        cursor = self._note_read(start, stop)
-        return self._serve(blocks, start, stop, cursor)
+        self._note_read(start, stop)
+        return self._serve(blocks, start, stop)
 
-    async def read(self, start: int, stop: int) -> tuple[memoryview, ...]:
-        """Return the bytes ``[start, stop)``, fetching what is missing.
+    def begin_read(self, start: int, stop: int) -> list[Block]:
+        """Ask for what is missing of ``[start, stop)`` and pin it; `finish_read` must follow.
 
-        ``0 <= start < stop <= size_bytes``.
+        ``0 <= start < stop <= size_bytes``. Synchronous, so that reads are noted in the order in
+        which they came.
+        """
+        self._note_read(start, stop)
+        blocks = self._covering(start, stop)
+        assert blocks is not None, "the read was planned, so every byte has its block"
+        for block in blocks:
+            block.pins += 1
+        return blocks
+
+    async def finish_read(
+        self, blocks: list[Block], start: int, stop: int
+    ) -> tuple[memoryview, ...]:
+        """Return the bytes ``[start, stop)`` as soon as *blocks*, from `begin_read`, are there.
 
         Raises:
             StoreError: a request failed; PreconditionFailedError if the version is gone.
 
         Cancellation: the fills go on; they belong to the cache.
         """
-        cursor = self._note_read(start, stop)
-        blocks = self._covering(start, stop)
-        assert blocks is not None, "the read was planned, so every byte has its block"
-        for block in blocks:
-            block.pins += 1
         try:
             for block in blocks:
                 await block.wait_filled()
@@ -121,7 +129,7 @@ class Reader:
         finally:
             for block in blocks:
                 block.pins -= 1
-        return self._serve(blocks, start, stop, cursor)
+        return self._serve(blocks, start, stop)
 
     def read_on(self, cursor: Cursor) -> None:
         """Go on reading ahead for *cursor*: a fill has ended, so there may be room."""
@@ -189,7 +197,7 @@ class Reader:
             index += 1
         return found
 
-    def _note_read(self, start: int, stop: int) -> Cursor:
+    def _note_read(self, start: int, stop: int) -> None:
         """Advance the cursor, request what is missing and read ahead."""
         cache = self._cache
         cursor, retired = take_cursor(self._cursors, start)
@@ -204,7 +212,6 @@ class Reader:
                 self._fill_holes(plan.start, plan.stop, cursor)
         self._fill_holes(start, stop, cursor)
         self._read_ahead(cursor, plan.window_stop)
-        return cursor
 
     def _read_ahead(self, cursor: Cursor, window_stop: int) -> None:
         """Request whole parts for *cursor* up to *window_stop*, while there is room."""
@@ -249,21 +256,19 @@ class Reader:
         insort(self._blocks, block, key=_start_of)
         self._cache.start_fill(block)
 
-    def _serve(
-        self, blocks: list[Block], start: int, stop: int, cursor: Cursor
-    ) -> tuple[memoryview, ...]:
+    def _serve(self, blocks: list[Block], start: int, stop: int) -> tuple[memoryview, ...]:
         """Cut ``[start, stop)`` out of complete *blocks*; drop those that were read up."""
         cache = self._cache
         pieces: list[memoryview] = []
         for block in blocks:
             assert block.data is not None
-            pieces.append(
-                memoryview(block.data)[
-                    max(0, start - block.start) : min(block.stop, stop) - block.start
-                ]
-            )
-            if block.stop <= cursor.position and not block.pins and not block.is_kept:
-                cache.discard(block)
+            piece = memoryview(block.data)[
+                max(0, start - block.start) : min(block.stop, stop) - block.start
+            ]
+            pieces.append(piece)
+            block.served_bytes += len(piece)
+            if block.is_read_up and not block.is_kept:
+                cache.discard(block)  # unless it is pinned: then the last one to read it does
             else:
                 cache.touch(block)
         cache.served_bytes += stop - start

@@ -16,6 +16,8 @@ _NANOSECONDS = 1_000_000_000
 _STAT_BLOCK_BYTES = 512
 _NO_ENTRY = bytes(abi.ENTRY_OUT.size)
 """Inode 0: the kernel takes the name and the type, and counts no reference."""
+MIN_ENTRY_BYTES = abi.ENTRY_OUT.size + abi.DIRENT.size + 8
+"""The least that one entry takes: no more of them can fit."""
 _ENTRY_BYTES = abi.ENTRY_OUT.size + abi.DIRENT.size
 _PADDING = tuple(bytes(-length % 8) for length in range(8))
 

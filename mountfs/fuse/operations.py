@@ -15,7 +15,7 @@ import trio
 
 from mountfs.fuse import abi
 from mountfs.fuse.abi import Opcode, OpenFlag
-from mountfs.fuse.entries import EntryList, pack_attributes, pack_entry
+from mountfs.fuse.entries import MIN_ENTRY_BYTES, EntryList, pack_attributes, pack_entry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -135,13 +135,14 @@ class Operations:
                 reply.add_name(name, inode + index, stat.S_IFREG, index + 1)
             return reply.to_bytes()
         index = max(0, offset - len(_DOT_NAMES))
-        nodes = self._fs.entries_if_ready(handle, index)
+        count = size // MIN_ENTRY_BYTES + 1
+        nodes = self._fs.entries_if_ready(handle, index, count)
         if nodes is None:
-            return self._list_later(handle, index, reply)
+            return self._list_later(handle, index, count, reply)
         return self._list(nodes, index, reply)
 
-    async def _list_later(self, handle: int, index: int, reply: EntryList) -> bytes:
-        return self._list(await self._fs.entries(handle, index), index, reply)
+    async def _list_later(self, handle: int, index: int, count: int, reply: EntryList) -> bytes:
+        return self._list(await self._fs.entries(handle, index, count), index, reply)
 
     def _list(self, nodes: Sequence[File | Directory], index: int, reply: EntryList) -> bytes:
         now = trio.current_time()

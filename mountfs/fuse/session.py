@@ -31,7 +31,7 @@ from mountfs.fuse.kernel import raise_read_ahead
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    Body = bytes | tuple[bytes | memoryview, ...]
+    Body = bytes | tuple[memoryview, ...]
     Handlers = Mapping[int, Callable[["Request"], "Body | Awaitable[Body]"]]
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,10 @@ class RequestHandlers(Protocol):
     raises `OSError` or `MountfsError` to refuse.
     """
 
-    handlers: Handlers
+    @property
+    def handlers(self) -> Handlers:
+        """The handlers, by opcode."""
+        ...
 
 
 class Session:

@@ -53,7 +53,7 @@ async def read(reader: Reader, start: int, stop: int) -> bytes:
     """Read as the file system does: from memory if possible."""
     pieces = reader.read_if_ready(start, stop)
     if pieces is None:
-        pieces = await reader.read(start, stop)
+        pieces = await reader.finish_read(reader.begin_read(start, stop), start, stop)
     return b"".join(pieces)
 
 
