@@ -21,7 +21,7 @@
 
 Errors of awscrt and boto3 are translated in `mountfs.store` and nowhere else. The errno that an
 application sees is chosen in `mountfs.fuse.errno_map`, the exit code of the command in
-`mountfs.exit_code`.
+`mountfs.command.exit_code`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 
-from mountfs.errors import MountError
+from mountfs.errors import BusyError, MountError
 
 SUBTYPE = "mountfs"
 """Makes the type in /proc/mounts ``fuse.mountfs``."""
@@ -77,11 +77,13 @@ def unmount_device(mountpoint: str, *, lazy: bool) -> None:
     """Unmount; with *lazy*, detach at once and let open files end by themselves.
 
     Raises:
-        MountError: fusermount3 refused, e.g. because the mount is busy.
+        BusyError: somebody uses the mount.
+        MountError: fusermount3 refused.
     """
     command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", mountpoint]
     done = subprocess.run(
         command,
+        env={**os.environ, "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -89,7 +91,10 @@ def unmount_device(mountpoint: str, *, lazy: bool) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise MountError(f"cannot unmount {mountpoint}: {done.stderr.strip()}")
+        reason = done.stderr.strip()
+        # fusermount3 reports EBUSY in words only; LC_ALL makes them the ones to look for.
+        kind = BusyError if "busy" in reason.lower() else MountError
+        raise kind(f"cannot unmount {mountpoint}: {reason}")
 
 
 def _mount_options(config: SessionConfig) -> str:

@@ -157,10 +157,13 @@ class Session:
         """Ask the kernel to unmount, upon which `serve` returns; blocks, so call it in a thread.
 
         Raises:
-            MountError: the mount is busy.
+            BusyError: somebody uses the mount.
+            MountError: the mount cannot be unmounted.
         """
         if self._is_mounted:
             unmount_device(self._config.mountpoint, lazy=lazy)
+            # Detached lazily it may live on, but what is on the path now is not ours to unmount.
+            self._is_mounted = False
 
     async def _notify(self, message: bytes) -> None:
         def write() -> None:

@@ -14,9 +14,12 @@ class MetadataConfig:
     Attributes:
         prefix: what the root of the mount shows; empty, or ends with ``/``.
         ttl: how long metadata is believed.
-        list_concurrency: LISTs in flight at most, when listing ahead.
+        list_concurrency: LISTs in flight at most, when listing ahead; 0 never lists ahead.
+        lists_in_order: False for a store that returns keys in no order and knows no ``start-after``
+            (S3 Express One Zone): directories are then listed as a whole, and never ahead.
     """
 
     prefix: str = ""
     ttl: Ttl = field(default_factory=lambda: Ttl(60.0))
     list_concurrency: int = 8
+    lists_in_order: bool = True

@@ -156,8 +156,9 @@ class FakeStore:
         assert stop - start <= self.part_size_bytes, f"[{start}, {stop}) is larger than a part"
         self.concurrency.in_flight += 1
         try:
+            fault = self._receive(Request("GET", key, start, stop))
             stored = self._objects.get(key)
-            await self._answer(Request("GET", key, start, stop))
+            await self._answer(fault)
         finally:
             self.concurrency.in_flight -= 1
         if stored is None:
@@ -175,28 +176,33 @@ class FakeStore:
         self, prefix: str, *, delimiter: str = "", start_after: str = "", token: str = ""
     ) -> ListPage:
         """List up to `page_size` keys and prefixes; see `ObjectStore.list_page`."""
-        request = Request("LIST", prefix, 0, 0, delimiter, start_after, token)
+        fault = self._receive(Request("LIST", prefix, 0, 0, delimiter, start_after, token))
         page = self._list(prefix, delimiter, start_after, token)
-        await self._answer(request)
+        await self._answer(fault)
         return page
 
     async def head(self, key: str) -> ObjectInfo:
         """Return what the store knows of an object; see `ObjectStore.head`."""
+        fault = self._receive(Request("HEAD", key))
         stored = self._objects.get(key)
-        await self._answer(Request("HEAD", key))
+        await self._answer(fault)
         if stored is None:
             raise _not_found(key)
         return stored.info
 
     # --- behind it -------------------------------------------------------------------------------
 
-    async def _answer(self, request: Request) -> None:
-        """Count the request, let the time pass that an answer takes, and fail if told to."""
+    def _receive(self, request: Request) -> StoreError | Hang | None:
+        """Count the request and choose the fault that it will meet."""
         self.requests[request.kind] += 1
         self.log.append(request)
         fault = self.faults.popleft() if self.faults else None
         if fault is None and self.fault_for is not None:
             fault = self.fault_for(request)
+        return fault
+
+    async def _answer(self, fault: StoreError | Hang | None) -> None:
+        """Let the time pass that an answer takes, and fail if told to."""
         if fault is HANG:
             await trio.sleep(self.deadline_seconds)
             raise DeadlineError(f"no answer in {self.deadline_seconds:g} s")

@@ -50,8 +50,8 @@ class ObjectStore(Protocol):
         Args:
             prefix: only keys that start with it; may be empty.
             delimiter: ``/`` rolls up everything behind the next ``/`` into a common prefix; empty
-                lists flat. start_after: begin strictly behind this key. Ignored when *token* is
-                given.
+                lists flat.
+            start_after: begin strictly behind this key. Ignored when *token* is given.
             token: continue the listing that returned it, with the same other arguments.
 
         Raises:

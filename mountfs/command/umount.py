@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from typing import TYPE_CHECKING
 
+from mountfs.command.holders import Holder, find_holders
+from mountfs.command.presence import find_pid
 from mountfs.errors import BusyError, MountError
 from mountfs.fuse.device import unmount_device
-from mountfs.holders import Holder, find_holders
 from mountfs.mounts import Mount, locate, read_mounts, top_mount_at
-from mountfs.presence import find_pid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +45,7 @@ def unmount(mountpoint: str, *, is_lazy: bool) -> list[Holder]:
         holders = find_holders(mount, mounts) if is_lazy else []
         try:
             unmount_device(located, lazy=is_lazy or pid is None)
-        except MountError as error:
-            if not is_busy(error):
-                raise
+        except BusyError as error:
             holders = find_holders(mount, mounts)
             raise BusyError(f"{located} is in use{describe_holders(holders)}") from error
         if process is not None and not holders:
@@ -57,17 +56,12 @@ def unmount(mountpoint: str, *, is_lazy: bool) -> list[Holder]:
     return holders
 
 
-def is_busy(error: MountError) -> bool:
-    """Tell whether an unmount was refused because the mount is in use."""
-    return isinstance(error, BusyError) or "busy" in str(error).lower()
-
-
 def describe_holders(holders: Sequence[Holder]) -> str:
     """Return who is in the way, to be appended to a sentence."""
     if not holders:
         return (
-            " by a process that cannot be seen from here (try as root); end it, or detach the mount "
-            "with --lazy"
+            " by a process that cannot be seen: another user's (try as root), or one that waits "
+            "for the mount to answer; end it, or detach the mount with --lazy"
         )
     return " by " + "; ".join(map(str, holders)) + "; end them, or detach the mount with --lazy"
 
@@ -93,6 +87,14 @@ def _wait_for_end(process: int, pid: int | None) -> None:
     poll.register(process, select.POLLIN)
     if not poll.poll(END_TIMEOUT_SECONDS * 1000):
         raise MountError(
-            f"unmounted, but the mount process {pid} has not ended after {END_TIMEOUT_SECONDS:g} s; "
-            f"its log says why (kill -USR1 {pid} makes it say what it is doing)"
+            f"unmounted, but the mount process {pid} has not ended after {END_TIMEOUT_SECONDS:g} s;"
+            f" its log says why (kill -USR1 {pid} makes it say what it is doing)"
         )
+
+
+def clear_leftover(mountpoint: str) -> None:
+    """Detach what is mounted at *mountpoint* if it is ours and no process serves it any more."""
+    mount = top_mount_at(mountpoint, read_mounts())
+    if mount is not None and mount.is_ours and find_pid(mount.device) is None:
+        with contextlib.suppress(MountError):
+            unmount_device(mountpoint, lazy=True)

@@ -1,8 +1,8 @@
 """Which process serves a mount: found without asking the mount, and without files that outlive it.
 
-The mount process listens on an abstract socket that is named after the mount's device number, which is
-unique on the machine. Who wants to know connects, and the kernel tells the listener's pid, even while that
-process hangs. The name is gone when the process is.
+The mount process listens on an abstract socket that is named after the mount's device number, which
+is unique on the machine. Who wants to know connects, and the kernel tells the listener's pid, even
+while that process hangs. The name is gone when the process is.
 """
 
 from __future__ import annotations

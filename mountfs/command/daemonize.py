@@ -1,8 +1,9 @@
 """Go to the background, and let the foreground tell how that went.
 
-The fork comes first: threads, event loops and awscrt's own threads do not survive one. So nothing here,
-and nothing that is imported until then, may import trio, awscrt or boto3. The child reports over a pipe,
-once: that it is ready, or why not. A child that ends without a word is reported by its exit status.
+The fork comes first: threads, event loops and awscrt's own threads do not survive one. So nothing
+here, and nothing that is imported until then, may import trio, awscrt or boto3. The child reports
+over a pipe, once: that it is ready, or why not. A child that ends without a word is reported by its
+exit status.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import os
 import select
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from mountfs.command.exit_code import ExitCode
 from mountfs.errors import MountError
-from mountfs.exit_code import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,20 +90,22 @@ def run_in_background(
     reader, writer = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Held back from before the fork until the handlers stand, so that none is lost in between.
     with _signals_held():
         pid = os.fork()
         if pid == 0:
             _become_daemon(writer, output)
             _run_child(run, PipeReporter(_keep_only(writer)))
-    os.close(writer)
-    with _signals_raised():
-        try:
-            return _await_report(pid, reader)
-        except _EndingSignal:
-            _end_child(pid)
-            return ExitCode.INTERRUPTED, "interrupted; nothing is mounted"
-        finally:
-            os.close(reader)
+        os.close(writer)
+        with _signals_raised():
+            try:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
+                return _await_report(pid, reader)
+            except _EndingSignal:
+                _end_child(pid)
+                return ExitCode.INTERRUPTED, "interrupted; nothing is mounted"
+            finally:
+                os.close(reader)
 
 
 def _run_child(run: Callable[[Reporter], ExitCode], reporter: Reporter) -> NoReturn:
@@ -114,8 +116,8 @@ def _run_child(run: Callable[[Reporter], ExitCode], reporter: Reporter) -> NoRet
     except BaseException as error:
         reporter.failed(code, f"internal error: {type(error).__name__}: {error}")
     finally:
-        # Not sys.exit: the parent's atexit functions and buffers are the parent's, and the libraries'
-        # own threads must not keep a mount alive that is gone.
+        # Not sys.exit: the parent's atexit functions and buffers are the parent's, and the
+        # libraries' own threads must not keep a mount alive that is gone.
         os._exit(code)
 
 
@@ -137,7 +139,8 @@ def _become_daemon(writer: int, output: str | None) -> None:
 def _keep_only(writer: int) -> int:
     """Close everything but stdin, stdout, stderr and *writer*; return *writer*.
 
-    A pipe of the caller's that stays open here would keep its reader waiting as long as the mount lives.
+    A pipe of the caller's that stays open here would keep its reader waiting as long as the mount
+    lives.
     """
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
@@ -170,15 +173,8 @@ def _end_child(pid: int) -> None:
     os.kill(pid, signal.SIGTERM)
     process = os.pidfd_open(pid)
     try:
-        deadline = time.monotonic() + END_TIMEOUT_SECONDS
-        while True:
-            try:
-                remaining_seconds = max(0.0, deadline - time.monotonic())
-                if not select.select([process], [], [], remaining_seconds)[0]:
-                    os.kill(pid, signal.SIGKILL)  # the kernel aborts the mount with its process
-                break
-            except _EndingSignal:  # once more: an impatient user
-                os.kill(pid, signal.SIGTERM)
+        if not select.select([process], [], [], END_TIMEOUT_SECONDS)[0]:
+            os.kill(pid, signal.SIGKILL)  # the kernel aborts the mount with its process
     finally:
         os.close(process)
     os.waitpid(pid, 0)
@@ -186,7 +182,7 @@ def _end_child(pid: int) -> None:
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """Hold the ending signals back, so that none is lost between the fork and its handler."""
+    """Hold the ending signals back while the block runs."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
     try:
         yield
@@ -196,14 +192,16 @@ def _signals_held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _signals_raised() -> Iterator[None]:
-    """Turn the ending signals into exceptions."""
+    """Turn the first ending signal into an exception; later ones are held."""
 
     def handle(number: int, frame: FrameType | None) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
         raise _EndingSignal
 
     former = {number: signal.signal(number, handle) for number in _ENDING_SIGNALS}
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING_SIGNALS)
         for number, handler in former.items():
             signal.signal(number, handler)

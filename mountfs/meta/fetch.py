@@ -1,0 +1,222 @@
+"""LISTs: who shares which, and in which order they were sent.
+
+A fetch belongs to the namespace's nursery, not to the task that asked for it first: that one may be
+cancelled while others wait. What fails is reported to all who wait and is not remembered.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+
+from mountfs.errors import StoreError, StoreUnavailableError
+from mountfs.keys import sort_key
+from mountfs.meta.answer import apply_answer, read_page
+from mountfs.meta.position import start_after
+from mountfs.objects import ListPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mountfs.meta.config import MetadataConfig
+    from mountfs.meta.hidden_keys import HiddenKeys
+    from mountfs.meta.node import Directory
+    from mountfs.store.protocol import ObjectStore
+
+MAX_REFUSED_ANSWERS = 20
+"""How often a page is asked for again because the directory was changed here meanwhile. No reason
+for this number; a directory that changes 20 times within 20 LISTs each is not expected."""
+
+
+class SentPage(NamedTuple):
+    """A page with what is needed to tell how old it is.
+
+    Attributes:
+        page: what the store answered.
+        sent_at: when the LIST was sent.
+        sequence: its number; a LIST with a higher one was sent later.
+    """
+
+    page: ListPage
+    sent_at: float
+    sequence: int
+
+
+class Flight:
+    """One page of one directory, asked for or answered.
+
+    Attributes:
+        directory: what is listed.
+        start: the position that the page begins at.
+        stop: where the page ended; equal to *start* until it is there.
+        sent_at: when the LIST was sent; None while it was not.
+    """
+
+    __slots__ = ("_error", "_landed", "directory", "sent_at", "start", "stop")
+
+    def __init__(self, directory: Directory, start: bytes) -> None:
+        self.directory = directory
+        self.start = start
+        self.stop = start
+        self.sent_at: float | None = None
+        self._landed = trio.Event()
+        self._error: StoreError | None = None
+
+    async def wait(self) -> None:
+        """Wait until the answer has been applied.
+
+        Raises:
+            StoreError: the LIST failed.
+        """
+        await self._landed.wait()
+        if self._error is not None:
+            # A copy: many may wait, and each raise adds its own traceback.
+            raise copy.copy(self._error) from self._error
+
+    def covers(self, position: bytes) -> bool:
+        """Tell whether the answer says something of *position*."""
+        return self.start <= position < self.stop
+
+    def land(self, stop: bytes) -> None:
+        """Note that the answer has been applied, and where it ended."""
+        self.stop = stop
+        self._landed.set()
+
+    def crash(self, error: StoreError) -> None:
+        """Note that there will be no answer."""
+        if not self._landed.is_set():
+            self._error = error
+            self._landed.set()
+
+
+class PageFetcher:
+    """Sends LISTs and applies their answers; the same LIST is in flight only once.
+
+    Args:
+        config: the mount's prefix does not matter here, freshness and concurrency do.
+        store: where to ask.
+        nursery: owns the fetches.
+        numbers: for new nodes.
+        hidden: counts what cannot be shown.
+    """
+
+    def __init__(
+        self,
+        config: MetadataConfig,
+        store: ObjectStore,
+        nursery: trio.Nursery,
+        numbers: Iterator[int],
+        hidden: HiddenKeys,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._nursery = nursery
+        self.numbers = numbers
+        self.hidden = hidden
+        self._sequence = itertools.count(1)
+        self._flights: dict[Directory, list[Flight]] = {}
+
+    def next_sequence(self) -> int:
+        """Draw the number of a LIST, or of a local change: later ones are higher."""
+        return next(self._sequence)
+
+    def flight_towards(
+        self, directory: Directory, position: bytes, *, not_before: bytes = b"", is_forced: bool
+    ) -> Flight | None:
+        """Return the page in flight that is likeliest to cover *position*, if it may be used.
+
+        A page that was asked for may be shared while its answer would be fresh; with *is_forced*,
+        and with a TTL of 0, only while the LIST was not sent yet.
+
+        Args:
+            directory: what is listed.
+            position: what is wanted of it.
+            not_before: no page that begins earlier.
+            is_forced: the answer must be newer than this call.
+        """
+        best: Flight | None = None
+        now = trio.current_time()
+        for flight in self._flights.get(directory, ()):
+            if not not_before <= flight.start <= position:
+                continue
+            if flight.sent_at is not None and (
+                is_forced or not self._config.ttl.is_fresh(flight.sent_at, now)
+            ):
+                continue
+            if best is None or flight.start > best.start:
+                best = flight
+        return best
+
+    def request(self, directory: Directory, start: bytes, *, is_forced: bool = False) -> Flight:
+        """Ask for the page of *directory* that begins at *start*, or join who has."""
+        if not self._config.lists_in_order:
+            start = b""
+        flight = self.flight_towards(directory, start, not_before=start, is_forced=is_forced)
+        if flight is None:
+            flight = Flight(directory, start)
+            self._flights.setdefault(directory, []).append(flight)
+            self._nursery.start_soon(self._fly, flight)
+        return flight
+
+    async def list_flat(self, prefix: str, after: str) -> SentPage:
+        """Fetch the first page of keys behind *after* below *prefix*, without a delimiter."""
+        sent_at, sequence = trio.current_time(), self.next_sequence()
+        page = await self._store.list_page(prefix, start_after=after)
+        while page.next_token and not page.objects:
+            page = await self._store.list_page(prefix, start_after=after, token=page.next_token)
+        return SentPage(page, sent_at, sequence)
+
+    async def _fly(self, flight: Flight) -> None:
+        try:
+            flight.land(await self._fetch(flight))
+        except StoreError as error:
+            flight.crash(error)
+        finally:
+            flight.crash(StoreUnavailableError("the mount is being closed"))
+            flights = self._flights[flight.directory]
+            flights.remove(flight)
+            if not flights:
+                del self._flights[flight.directory]
+
+    async def _fetch(self, flight: Flight) -> bytes:
+        """Fetch and apply the page of *flight*; return where it ended."""
+        directory, start = flight.directory, flight.start
+        after = directory.prefix + start_after(start) if start else ""
+        for _ in range(MAX_REFUSED_ANSWERS):
+            flight.sent_at = trio.current_time()
+            sequence = self.next_sequence()
+            page = await self._list(directory.prefix, after)
+            while True:
+                answer = read_page(
+                    directory.prefix,
+                    page,
+                    start=start,
+                    sent_at=flight.sent_at,
+                    sequence=sequence,
+                    hidden=self.hidden,
+                )
+                if answer.stop > start:
+                    break
+                # Nothing but keys between `after` and `start`, or (stores may) nothing at all.
+                page = await self._store.list_page(
+                    directory.prefix, delimiter="/", start_after=after, token=page.next_token
+                )
+            if apply_answer(directory, answer, self.numbers) or directory.is_detached:
+                return answer.stop
+        raise StoreUnavailableError(f"{directory.prefix!r} changes faster than it can be listed")
+
+    async def _list(self, prefix: str, after: str) -> ListPage:
+        """Fetch one page, or all of them from a store that does not sort."""
+        page = await self._store.list_page(prefix, delimiter="/", start_after=after)
+        if self._config.lists_in_order:
+            return page
+        objects, prefixes = list(page.objects), set(page.prefixes)
+        while page.next_token:
+            page = await self._store.list_page(prefix, delimiter="/", token=page.next_token)
+            objects += page.objects
+            prefixes.update(page.prefixes)
+        objects.sort(key=lambda info: sort_key(info.key))
+        return ListPage(objects, sorted(prefixes, key=sort_key), next_token="")

@@ -1,0 +1,265 @@
+"""Names: from a directory and a name to a node, asking the store as rarely as the TTL allows."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from mountfs.errors import ObjectNotFoundError, StoreError
+from mountfs.keys import KEY_MAX_BYTES, decode_name, is_presentable
+from mountfs.meta.directory_stream import DirectoryStream
+from mountfs.meta.fetch import PageFetcher
+from mountfs.meta.hidden_keys import HiddenKeys
+from mountfs.meta.inode_table import InodeTable
+from mountfs.meta.listing import Listing
+from mountfs.meta.node import NEVER, ROOT_NUMBER, Directory, File
+from mountfs.meta.walk_ahead import WalkAhead
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mountfs.meta.config import MetadataConfig
+    from mountfs.meta.fetch import Flight
+    from mountfs.meta.node import Node
+    from mountfs.store.protocol import ObjectStore
+
+MAX_SCAN_WAITS = 3
+"""Pages of a scan that a lookup waits for before it asks itself."""
+
+
+class Namespace:
+    """The tree, as far as it is known.
+
+    Everything without `async` neither waits nor sends a request. Whatever a coroutine learned may
+    be out of date after its await; answers are applied whole (`mountfs.meta.answer`), and what is
+    returned is read from the tree after the last await.
+
+    Attributes:
+        root: always exists.
+        table: the nodes that the kernel knows.
+        hidden: counts the keys that are not shown.
+    """
+
+    def __init__(
+        self,
+        config: MetadataConfig,
+        root: Directory,
+        table: InodeTable,
+        fetcher: PageFetcher,
+        walk_ahead: WalkAhead,
+        nursery: trio.Nursery,
+    ) -> None:
+        self.root = root
+        self.table = table
+        self.hidden = fetcher.hidden
+        self._ttl = config.ttl
+        self._fetcher = fetcher
+        self._walk_ahead = walk_ahead
+        self._nursery = nursery
+
+    def remaining_seconds(self, node: Node, now: float) -> float:
+        """Return for how long the kernel may believe the entry and the attributes of *node*."""
+        fetched_at = node.fetched_at
+        if isinstance(node, File):
+            # That no directory shadows the file was learned from the stretch that holds `name/`.
+            stretch = node.parent.coverage.find(node.name + b"/")
+            fetched_at = NEVER if stretch is None else min(fetched_at, stretch.sent_at)
+        return self._ttl.kernel_seconds(fetched_at, now)
+
+    def lookup_if_fresh(self, parent: Directory, name: bytes) -> Node | None:
+        """Return what *name* shows if that is known and fresh; without a request."""
+        now = trio.current_time()
+        subdirectory = parent.subdirectories.get(name)
+        if subdirectory is not None:
+            return subdirectory if self._ttl.is_fresh(subdirectory.fetched_at, now) else None
+        file = parent.files.get(name)
+        if file is None or not self._ttl.is_fresh(file.fetched_at, now):
+            return None
+        stretch = parent.coverage.find(name + b"/")
+        if stretch is None or not self._ttl.is_fresh(stretch.sent_at, now):
+            return None
+        return file
+
+    async def lookup(self, parent: Directory, name: bytes) -> Node:
+        """Return what *name* shows, asking the store unless that is known and fresh.
+
+        Raises:
+            ObjectNotFoundError: the store has nothing of that name.
+            StoreError: the store could not be asked.
+
+        Cancellation: the request goes on for others that wait for it.
+        """
+        node = self.lookup_if_fresh(parent, name)
+        if node is not None:
+            return node
+        if not self._may_exist(parent, name):
+            raise ObjectNotFoundError(f"{decode_name(name)!r} cannot be a key below a directory")
+        await self._wait_for_scans(parent, name)
+        node = self.lookup_if_fresh(parent, name)
+        if node is None:
+            await self._ask(parent, name, is_forced=False)
+            node = parent.child(name)
+        if node is None:
+            raise ObjectNotFoundError(f"no key {parent.prefix + decode_name(name)!r}, nor below it")
+        return node
+
+    async def refresh(self, node: Node) -> None:
+        """Ask the store about the name of *node* now, whatever the TTL.
+
+        Afterwards `node.is_detached` tells whether the name still shows this version.
+
+        Raises:
+            StoreError: the store could not be asked.
+        """
+        if node is not self.root and not node.is_detached:
+            await self._ask(node.parent, node.name, is_forced=True)
+
+    def note_stale(self, node: Node) -> None:
+        """Note that the store does not know this version any more: the next lookup asks."""
+        if node is not self.root:
+            node.fetched_at = NEVER
+
+    def note_local_change(self, directory: Directory) -> None:
+        """Note that *directory* was changed here: no answer from before will be applied to it."""
+        directory.generation = self._fetcher.next_sequence()
+
+    def open_directory(self, directory: Directory) -> DirectoryStream:
+        """Begin to read *directory*; what is not known or not fresh is being listed from now on.
+
+        A directory that is gone reads as an empty one.
+        """
+        now = trio.current_time()
+        listing = directory.listing
+        if (
+            listing is None
+            or listing.error is not None
+            or not self._ttl.is_fresh(listing.created_at, now)
+        ):
+            listing = Listing(directory, now, self._fetcher.next_sequence())
+            # A page at once, so that most directories need no task; more would delay everybody
+            # else. listing.catch_up(self._ttl, now)
+        stream = DirectoryStream(listing)
+        if directory.is_detached:
+            listing.finish()
+        else:
+            self._walk_ahead.note_opened(directory)
+        if not listing.is_complete and not listing.is_driven:
+            listing.is_driven = True
+            directory.listing = listing
+            self._nursery.start_soon(self._drive, listing)
+        return stream
+
+    # ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _may_exist(parent: Directory, name: bytes) -> bool:
+        if not is_presentable(name) or parent.is_detached:
+            return False
+        return len(parent.prefix.encode("utf-8", "surrogateescape")) + len(name) <= KEY_MAX_BYTES
+
+    async def _wait_for_scans(self, parent: Directory, name: bytes) -> None:
+        """Wait for a flat scan that reaches *parent* soon instead of asking beside it."""
+        for _ in range(MAX_SCAN_WAITS):
+            scan = self._walk_ahead.scan_towards(parent, name)
+            if scan is None:
+                return
+            await scan.wait_for_page()
+
+    async def _ask(self, parent: Directory, name: bytes, *, is_forced: bool) -> None:
+        """Learn from the store what *name* shows: one LIST, more only if pages end in between."""
+        slash = name + b"/"
+        flight: Flight | None = None
+        for position in (slash, name) if name in parent.subdirectories else (name, slash):
+            if flight is not None and flight.covers(position):
+                continue
+            if not is_forced and self._is_file_known(parent, name, position):
+                continue
+            flight = await self._fetch_page(parent, name, position, is_forced=is_forced)
+            if flight.covers(slash) and name in parent.subdirectories:
+                return  # whether it shadows a file does not matter
+
+    async def _fetch_page(
+        self, parent: Directory, name: bytes, position: bytes, *, is_forced: bool
+    ) -> Flight:
+        """Fetch the page that says what is at *position*, which belongs to *name*, or share it."""
+        fetcher = self._fetcher
+        start = self._page_start(parent, name, position)
+        not_before = start if start != position else b""
+        flight = fetcher.flight_towards(
+            parent, position, not_before=not_before, is_forced=is_forced
+        ) or fetcher.request(parent, start, is_forced=is_forced)
+        await flight.wait()
+        if not flight.covers(position):
+            flight = fetcher.request(parent, position, is_forced=is_forced)
+            await flight.wait()
+        return flight
+
+    def _page_start(self, parent: Directory, name: bytes, position: bytes) -> bytes:
+        """Return where to begin the page that answers for *position*.
+
+        That is the page that held it when it was listed, so that its siblings are refreshed with
+        it.
+        """
+        stretch = parent.coverage.find(position)
+        if stretch is None:
+            return position
+        if parent.child(name) is None and self._ttl.is_fresh(stretch.sent_at, trio.current_time()):
+            return position  # the siblings are fresh, and it is not among them
+        return stretch.start
+
+    def _is_file_known(self, parent: Directory, name: bytes, position: bytes) -> bool:
+        """Tell whether there is a file *name*, and nothing new to be learned at *position*."""
+        now = trio.current_time()
+        file = parent.files.get(name)
+        if file is None or not self._ttl.is_fresh(file.fetched_at, now):
+            return False
+        stretch = parent.coverage.find(position)
+        return stretch is not None and self._ttl.is_fresh(stretch.sent_at, now)
+
+    async def _drive(self, listing: Listing) -> None:
+        """Fetch pages for *listing* until it is complete or nobody reads it any more."""
+        directory = listing.directory
+        is_alone = False
+        try:
+            while listing.reader_count:
+                if listing.catch_up(self._ttl, trio.current_time()):
+                    await trio.lowlevel.checkpoint()
+                    continue
+                if listing.is_complete:
+                    break
+                scan = None if is_alone else self._walk_ahead.scan_for(directory)
+                if scan is not None:
+                    await scan.wait_for_page()
+                    continue
+                is_alone = True
+                flight = self._fetcher.request(directory, listing.frontier)
+                await flight.wait()
+                if directory.is_detached:
+                    listing.finish()
+                elif flight.covers(listing.frontier):
+                    listing.extend(flight.stop)
+            if is_alone and listing.is_complete:
+                self._walk_ahead.note_complete(directory)
+        except StoreError as error:
+            listing.fail(error)
+        finally:
+            listing.is_driven = False
+            if directory.listing is listing:
+                directory.listing = None
+
+
+@asynccontextmanager
+async def open_namespace(config: MetadataConfig, store: ObjectStore) -> AsyncIterator[Namespace]:
+    """Open the tree below the prefix of *config*.
+
+    Owns the LISTs in flight; leaving cancels them, and who still waits gets an error.
+    """
+    root = Directory(ROOT_NUMBER, None, b"", config.prefix, float("inf"))
+    table = InodeTable(root)
+    async with trio.open_nursery() as nursery:
+        fetcher = PageFetcher(config, store, nursery, table.numbers, HiddenKeys())
+        walk_ahead = WalkAhead(config, fetcher, nursery)
+        yield Namespace(config, root, table, fetcher, walk_ahead, nursery)
+        nursery.cancel_scope.cancel()

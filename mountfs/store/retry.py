@@ -1,0 +1,122 @@
+"""When a request is sent again, and when it is given up.
+
+The only place that repeats a request for data: CRT is told not to, because a retry that nobody sees
+can neither slow down the concurrency limit nor be counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from mountfs.errors import DeadlineError, StoreUnavailableError, ThrottledError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mountfs.store.concurrency import AdaptiveConcurrency
+
+log = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long to try.
+
+    Attributes:
+        max_attempts: how often a request is sent at most, the first time included.
+        deadline_seconds: for all attempts and the pauses between them.
+        attempt_seconds: for one; a request that hangs is cut off and sent again elsewhere.
+        first_delay_seconds: the longest pause before the second attempt; it doubles each time.
+        max_delay_seconds: the longest pause before any.
+    """
+
+    max_attempts: int
+    deadline_seconds: float
+    attempt_seconds: float
+    # A reset connection is good again at once; S3 asks for doubling under "slow down".
+    first_delay_seconds: float = 0.05
+    # Longer pauses would only eat the deadline of an operation.
+    max_delay_seconds: float = 5.0
+
+
+class Retry:
+    """Sends requests until one is answered, by one policy.
+
+    Args:
+        policy: how long to try.
+        concurrency: is told of answers and of refusals.
+        jitter: returns a number from 0 to 1; each pause is that part of the longest one ("full
+            jitter"), so that clients that failed together do not return together.
+
+    Attributes:
+        retry_count: attempts after the first, of all requests so far.
+    """
+
+    __slots__ = ("_concurrency", "_jitter", "_policy", "retry_count")
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        concurrency: AdaptiveConcurrency,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._policy = policy
+        self._concurrency = concurrency
+        self._jitter = jitter
+        self.retry_count = 0
+
+    async def run(self, attempt: Callable[[], Awaitable[_Answer]], kind: str, name: str) -> _Answer:
+        """Return what *attempt* returns, as soon as it does.
+
+        Attempts that raise `StoreUnavailableError` or take too long are repeated; any other error
+        is final.
+
+        Args:
+            attempt: sends the request once.
+            kind: for messages: ``GET``.
+            name: for messages: the key.
+
+        Raises:
+            StoreUnavailableError: of the last attempt, when there is no more time or attempt.
+            StoreError: whatever else an attempt raises.
+        """
+        policy = self._policy
+        now = trio.current_time()
+        deadline = now + policy.deadline_seconds
+        number = 1
+        while True:
+            failure: StoreUnavailableError
+            with trio.CancelScope(deadline=min(now + policy.attempt_seconds, deadline)) as scope:
+                try:
+                    answer = await attempt()
+                except StoreUnavailableError as error:
+                    failure = error
+                else:
+                    self._concurrency.note_success()
+                    return answer
+            if scope.cancelled_caught:
+                failure = DeadlineError(f"{kind} {name!r}: no answer in time")
+            if isinstance(failure, ThrottledError):
+                self._concurrency.note_throttled()
+            delay = self._delay_seconds(number)
+            now = trio.current_time() + delay
+            if number >= policy.max_attempts or now >= deadline:
+                raise failure
+            log.debug(
+                "%s %r: attempt %d failed, again in %.2f s: %s", kind, name, number, delay, failure
+            )
+            self.retry_count += 1
+            number += 1
+            await trio.sleep(delay)
+
+    def _delay_seconds(self, number: int) -> float:
+        policy = self._policy
+        longest = policy.first_delay_seconds * 2.0 ** (number - 1)
+        return self._jitter() * min(longest, policy.max_delay_seconds)

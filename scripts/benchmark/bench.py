@@ -1,0 +1,79 @@
+"""What every job is given, and how passes are interleaved."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scripts.benchmark.mounts import mounted
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from scripts.benchmark.data_set import DataSet, Sizes
+    from scripts.benchmark.mounts import Mount, Subject
+    from scripts.benchmark.results import Series
+    from scripts.benchmark.service import Route, Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """The benchmark as the jobs see it.
+
+    Attributes:
+        service: the store.
+        sizes: of the data.
+        repeat: passes of each subject.
+        peers: who is measured beside mountfs.
+        directory: for mountpoints and logs.
+        numbers: tells the directories of mounts apart.
+    """
+
+    service: Service
+    sizes: Sizes
+    repeat: int
+    peers: tuple[Subject, ...]
+    directory: Path
+    numbers: Iterator[int]
+
+    def say(self, text: str) -> None:
+        """Say what goes on."""
+        print(text, file=sys.stderr, flush=True)
+
+    def upload(self, data_set: DataSet) -> None:
+        """Put the objects of *data_set* into the store."""
+        outcome = self.service.upload(data_set)
+        count, megabytes = len(data_set.objects), data_set.size_bytes / 1e6
+        self.say(f"uploaded {count:,} objects, {megabytes:,.1f} MB, in {outcome.seconds:.1f} s")
+
+    def mounted(
+        self, subject: Subject, data_set: DataSet, route: Route
+    ) -> contextlib.AbstractContextManager[Mount]:
+        """Mount the bucket of *data_set* afresh: nobody remembers an earlier mount."""
+        directory = self.directory / f"mount-{next(self.numbers)}"
+        directory.mkdir()
+        return mounted(subject, data_set.bucket, route.endpoint, directory)
+
+    def interleave(self, title: str, passes: Mapping[str, Callable[[int], Series]]) -> None:
+        """Make each pass once, then each once more, and so on; neighbours in time are comparable.
+
+        Args:
+            title: for the progress.
+            passes: by name; each gets the number of the repeat, and returns the series that it
+                added to.
+        """
+        for index in range(self.repeat):
+            shown = []
+            for name, measure in passes.items():
+                series = measure(index)
+                shown.append(f"{name} {series.values[-1]:,.4g}")
+            self.say(f"{title}, {index + 1} of {self.repeat}: {', '.join(shown)}")
+
+
+def count_from_one() -> Iterator[int]:
+    """Return the numbers 1, 2, 3, ..."""
+    return itertools.count(1)

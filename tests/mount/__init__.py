@@ -1,0 +1,1 @@
+"""What applications see: the command, a real kernel mount, and a real store behind it."""

@@ -1,0 +1,131 @@
+"""What all of it is for: unchanged training code over a mounted bucket."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import uuid
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.mount.content import make_bytes, put_objects
+from tests.mount.mounted import ROOT, Mount, mounting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from tests.stores.proxy import Proxy
+    from tests.stores.rgw import Rgw
+
+pytestmark = pytest.mark.mount
+
+CLASSES, PER_CLASS = 6, 20
+
+
+class Images(NamedTuple):
+    """A bucket of images.
+
+    Attributes:
+        bucket: its name.
+        samples: class and checksum of the pixels of each image, sorted.
+    """
+
+    bucket: str
+    samples: list[list[Any]]
+
+
+@pytest.fixture(scope="module")
+def images(rgw: Rgw, s3: S3Client) -> Iterator[Images]:
+    """Fill a bucket with small images, a folder for each class."""
+    objects: dict[str, bytes] = {}
+    samples: list[list[Any]] = []
+    for label in range(CLASSES):
+        for number in range(PER_CLASS):
+            pixels = np.frombuffer(make_bytes(64 * 48 * 3, (label, number)), np.uint8)
+            encoded = io.BytesIO()
+            Image.fromarray(pixels.reshape(48, 64, 3)).save(encoded, "PNG")
+            objects[f"train/class {label}/{number}.png"] = encoded.getvalue()
+            samples.append([f"class {label}", zlib.crc32(pixels.tobytes())])
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    put_objects(s3, bucket, objects)
+    yield Images(bucket, sorted(samples))
+    rgw.purge_bucket(bucket)
+
+
+class Trainer:
+    """A training script that runs an epoch when it is told to."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run_epoch(self) -> list[list[Any]]:
+        """Run one epoch; return its samples in the order in which they came."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        samples: list[list[Any]] = json.loads(self._process.stdout.readline())
+        return samples
+
+
+@contextlib.contextmanager
+def training(mount: Mount, workers: int, method: str) -> Iterator[Trainer]:
+    """Start the training script over *mount*; it must end with 0 and say nothing."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.mount.training"]
+    with subprocess.Popen(
+        [*command, str(mount.path / "train"), str(workers), method],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield Trainer(process)
+            output, _ = process.communicate(timeout=60)
+        except BaseException:
+            process.kill()
+            raise
+        assert (process.returncode, output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("workers", "method", "option"),
+    [
+        (0, "fork", "--no-read-only"),
+        (0, "spawn", "--read-only"),
+        (2, "fork", "--read-only"),
+        (4, "fork", "--no-read-only"),
+        (2, "spawn", "--no-read-only"),
+        (4, "spawn", "--read-only"),
+    ],
+)
+def test_every_sample_is_right_and_the_second_epoch_costs_nothing(
+    images: Images, proxy: Proxy, tmp_path: Path, workers: int, method: str, option: str
+) -> None:
+    """Every image once, its pixels unchanged; one GET each, and then no request at all."""
+    source = f"s3://{images.bucket}"
+    with (
+        mounting(source, tmp_path / "mnt", option, endpoint=proxy) as mount,
+        training(mount, workers, method) as trainer,
+    ):
+        mark = proxy.log.mark()
+        first = trainer.run_epoch()
+        counts = proxy.log.count(since=mark)
+        assert images.samples == sorted(first)
+        assert counts.keys() == {"GET", "LIST"}
+        assert CLASSES * PER_CLASS == counts["GET"]
+        assert counts["LIST"] <= CLASSES + 2
+        mark = proxy.log.mark()
+        assert first == trainer.run_epoch()
+        assert proxy.log.count(since=mark) == {}
