@@ -30,6 +30,7 @@ from mountfs.fuse.session import Session, open_session
 from mountfs.log import open_log, place_of
 from mountfs.meta.namespace import open_namespace
 from mountfs.mounts import read_mounts, top_mount_at
+from mountfs.store.malloc import keep_freed_parts
 from mountfs.store.s3 import open_s3_store
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ async def _mount(
 
 async def _build(config: MountConfig, stack: AsyncExitStack) -> tuple[Session, Filesystem]:
     """Open every component, the store first and the mount last, and connect them."""
+    keep_freed_parts()
     store = await stack.enter_async_context(open_s3_store(config.store))
     await store.check(config.metadata.prefix)
     namespace = await stack.enter_async_context(open_namespace(config.metadata, store))

@@ -65,6 +65,7 @@ async def test_an_absent_name_is_asked_for_every_time() -> None:
         assert not await exists(namespace, b"b")
         assert not await exists(namespace, b"b")
         assert lists(store) == 3
+        assert store.log[-1].start_after == "a\U0010ffff"  # from the name on: the rest is fresh
         store.put("b", b"")
         assert await exists(namespace, b"b")
 
@@ -193,6 +194,47 @@ async def test_refresh_asks_whatever_the_ttl() -> None:
         assert [node.is_detached for node in (a, b)] == [True, True]
         assert await find(namespace, b"a") is not a
         assert lists(store) == 3
+
+
+async def test_refresh_does_not_share_a_list_that_is_under_way(autojump_clock: MockClock) -> None:
+    """Its answer may be older than what made the caller ask."""
+    store = FakeStore(latency_seconds=1.0)
+    store.put("a", b"1")
+    async with open_namespace(FOREVER, store) as namespace, trio.open_nursery() as nursery:
+        node = await find(namespace, b"a")
+        nursery.start_soon(exists, namespace, b"b")
+        nursery.start_soon(namespace.refresh, node)
+        await trio.sleep(0.5)
+        store.put("a", b"2")
+        await namespace.refresh(node)
+        assert node.is_detached
+
+
+async def test_a_file_is_only_known_while_it_is_known_that_no_directory_shadows_it(
+    autojump_clock: MockClock,
+) -> None:
+    """``a`` and ``a/`` are facts of two pages, which expire at different times."""
+    store = FakeStore(page_size=3)
+    put_empty(store, ["+", "a", "a!", "a#", "a$", "b"])
+    async with open_namespace(DEFAULT, store) as namespace:
+        await read_names(namespace, namespace.root)
+        await trio.sleep(50.0)
+        await namespace.refresh(await find(namespace, b"+"))
+        await trio.sleep(15.0)  # the page with ``a`` is fresh, the one with ``a/`` has expired
+        put_empty(store, ["a/x"])
+        before = lists(store)
+        assert namespace.remaining_seconds(namespace.root.files[b"a"], trio.current_time()) == 0.0
+        assert isinstance(await find(namespace, b"a"), Directory)
+        assert lists(store) - before == 1
+
+
+async def test_keys_before_the_name_do_not_end_the_search() -> None:
+    """Just before some names no key can be named; the listing begins earlier, maybe pages earlier."""
+    store = FakeStore(page_size=1)
+    put_empty(store, ["\x01", "\x02", "\x03", " ", "b"])
+    async with open_namespace(DEFAULT, store) as namespace:
+        assert await exists(namespace, b" ")
+        assert await exists(namespace, b"\x03")
 
 
 async def test_refresh_of_a_directory_that_is_gone_detaches_all_of_it() -> None:

@@ -167,7 +167,7 @@ async def test_a_walk_that_stops_lists_no_more_than_a_few_times_what_it_used(
     opened: int, autojump_clock: MockClock
 ) -> None:
     """Ahead of a process is listed as read-ahead reads: in proportion to what was used."""
-    store = make_store(flat_tree(1000, 500))
+    store = make_store(flat_tree(200, 500))
     async with open_namespace(DEFAULT, store) as namespace:
         names = await read_names(namespace, namespace.root)
         await read_in_order(namespace, names[:opened])
