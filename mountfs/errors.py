@@ -3,7 +3,7 @@
 ::
 
     MountfsError
-    ├── UsageError                     the command line, a variable or the configuration file is wrong
+    ├── UsageError                     an option, a variable or the configuration file is wrong
     ├── MountError                     the mountpoint or the kernel refused
     │   └── BusyError                  somebody uses the mount that should go away
     └── StoreError                     the object store refused, or could not be asked

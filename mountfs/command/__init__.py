@@ -1,1 +1,1 @@
-"""The command ``mountfs``: options, the way into the background, the object graph, status, umount."""
+"""The command ``mountfs``: options, background, the object graph, status, umount."""

@@ -1,7 +1,7 @@
 """The command: what each of its forms does, and how it ends.
 
-Nothing of trio, awscrt or boto3 may be imported before the fork; `mountfs.command.mount` therefore is
-imported by whoever serves the mount, in the background or here.
+Nothing of trio, awscrt or boto3 may be imported before the fork; `mountfs.command.mount` is
+therefore imported by whoever serves the mount, in the background or here.
 """
 
 from __future__ import annotations

@@ -32,8 +32,11 @@ OUT_OF_ORDER_BYTES = 4 * MIB
 """The kernel sends the pieces of one read-ahead (4 MiB) together; they may be served in any
 order."""
 
-SKIP_BYTES = MIB
-"""A stride that skips less than this costs less to read through than a request for each step."""
+SKIP_BYTES = 256 * 1024
+"""A stride that skips no more costs less to read through than a request for each step."""
+
+NEAR_BYTES = MIB
+"""A read that begins no farther behind a cursor moves it, instead of beginning another one."""
 
 PARTS_PER_WINDOW = 8
 """Requests that a window is spread over: enough to hide the latency of each."""
@@ -81,7 +84,7 @@ def find_cursor(cursors: list[Cursor], start: int) -> Cursor | None:
     """Return the nearest cursor that a read at *start* continues; None if it is a jump."""
     best: Cursor | None = None
     for cursor in cursors:
-        reach = max(cursor.position + SKIP_BYTES, cursor.planned_to)
+        reach = max(cursor.position + NEAR_BYTES, cursor.planned_to)
         if cursor.position - OUT_OF_ORDER_BYTES <= start <= reach and (
             best is None or abs(start - cursor.position) < abs(start - best.position)
         ):
@@ -106,17 +109,20 @@ def take_cursor(cursors: list[Cursor], start: int) -> tuple[Cursor, Cursor | Non
 def advance(cursor: Cursor, start: int, stop: int) -> None:
     """Note that ``[start, stop)`` was read at *cursor*."""
     size = stop - start
-    if start >= cursor.position:
+    gap = start - cursor.position
+    if gap > SKIP_BYTES and start > cursor.planned_to:
+        # Near, but not in order: two random reads, by chance.
+        cursor.run_bytes = size
+        cursor.streak = 0
+    else:
         # A large read that is not aligned arrives as a full request and a small rest: that is one
         # random read, not the beginning of a stream. So a smaller read does not count.
-        if start == 0 or (cursor.run_bytes and size >= cursor.last_size_bytes):
+        if start == 0 or (gap >= 0 and cursor.run_bytes and size >= cursor.last_size_bytes):
             cursor.streak += 1
+        cursor.run_bytes += max(0, stop - cursor.position)
+    if gap >= 0:
         cursor.last_size_bytes = size
-        cursor.run_bytes += stop - cursor.position
-        cursor.position = stop
-    elif stop > cursor.position:
-        cursor.run_bytes += stop - cursor.position
-        cursor.position = stop
+    cursor.position = max(cursor.position, stop)
 
 
 def plan_read(
@@ -137,7 +143,9 @@ def plan_read(
         return Plan(min(start, file_bytes - TAIL_BYTES), file_bytes, file_bytes)
     if cursor.streak == 0:
         return Plan(start, stop, stop)
-    window = min(max_window_bytes, max(2 * HEAD_BYTES, GROWTH * cursor.run_bytes))
+    # One read that continues another may be chance; the second one that does is not.
+    growth = 1 if cursor.streak == 1 and cursor.run_bytes < cursor.position else GROWTH
+    window = min(max_window_bytes, max(2 * HEAD_BYTES, growth * cursor.run_bytes))
     return Plan(start, stop, max(stop, min(file_bytes, cursor.position + window)))
 
 

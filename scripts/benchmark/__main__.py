@@ -20,8 +20,8 @@ from scripts.benchmark.jobs.sequential import measure_sequential
 from scripts.benchmark.jobs.small_files import measure_small_files
 from scripts.benchmark.jobs.walk import measure_walk
 from scripts.benchmark.machine import describe_machine
-from scripts.benchmark.mounts import PEERS, find_missing_peers
 from scripts.benchmark.service import running_service
+from scripts.benchmark.subjects import PEERS, find_missing_peers
 from scripts.benchmark.table import render_machine, render_table
 from tests.stores.nginx_conf import find_missing_nginx
 from tests.stores.processes import ServerError
@@ -52,7 +52,7 @@ def main() -> int:
     if arguments.with_peers:
         missing += find_missing_peers()
     if missing:
-        sys.exit(f"not installed: {', '.join(missing)}; scripts/test installs what is needed")
+        sys.exit(f"not installed: {', '.join(missing)}")
     # So that the servers, the mounts and the data go, as with Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rows: list[Row] = []

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scripts.benchmark.data_set import DataSet, Sizes
-    from scripts.benchmark.mounts import Mount, Subject
+    from scripts.benchmark.mounts import Mount
     from scripts.benchmark.results import Series
     from scripts.benchmark.service import Route, Service
+    from scripts.benchmark.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,10 @@ class Bench:
         print(text, file=sys.stderr, flush=True)
 
     def upload(self, data_set: DataSet) -> None:
-        """Put the objects of *data_set* into the store."""
+        """Put the objects of *data_set* into the store, once."""
         outcome = self.service.upload(data_set)
+        if outcome is None:
+            return
         count, megabytes = len(data_set.objects), data_set.size_bytes / 1e6
         self.say(f"uploaded {count:,} objects, {megabytes:,.1f} MB, in {outcome.seconds:.1f} s")
 

@@ -24,7 +24,7 @@ COLORS = {
     "mountfs --read-only": "#63b0c9",
     "s3fs": "#b0a08a",
     "rclone mount": "#d1bfa3",
-    "rclone mount, no HEAD": "#d1bfa3",
+    "rclone mount, defaults": "#e3d9c8",
 }
 """Ours in one colour, the others in another."""
 

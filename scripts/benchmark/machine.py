@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scripts.benchmark.mounts import find_program
+from scripts.benchmark.subjects import find_program
 
 PACKAGES = ("awscrt", "trio")
 
@@ -33,7 +34,7 @@ def describe_machine() -> dict[str, str]:
     for name, command in PROGRAMS.items():
         program, *arguments = command.split()
         if (path := find_program(program)) is not None:
-            facts[name] = _first_line([path, *arguments])
+            facts[name] = _version([path, *arguments])
     return facts
 
 
@@ -45,6 +46,7 @@ def _model() -> str:
     return platform.machine()
 
 
-def _first_line(command: list[str]) -> str:
+def _version(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    return (done.stdout.splitlines() or ["unknown"])[0].strip()
+    found = re.search(r"\d+(\.\d+)+", done.stdout)
+    return found[0] if found else "of unknown version"

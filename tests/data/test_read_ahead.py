@@ -76,7 +76,17 @@ def test_a_stream_in_the_middle_of_a_file_is_recognised_at_its_second_read() -> 
     cursors: list[Cursor] = []
     read(cursors, 100 * MIB, 101 * MIB)
     plan = read(cursors, 101 * MIB, 102 * MIB)
-    assert plan.window_stop - plan.stop == 8 * MIB
+    assert plan.window_stop - plan.stop == 2 * MIB
+    plan = read(cursors, 102 * MIB, 103 * MIB)
+    assert plan.window_stop - plan.stop == 12 * MIB
+
+
+def test_regression_random_reads_that_happen_to_be_near_are_not_a_stream() -> None:
+    """In a file of 2 GiB, one of fifty aligned reads of 1 MiB falls close behind an earlier one."""
+    cursors: list[Cursor] = []
+    read(cursors, 100 * MIB, 101 * MIB)
+    plan = read(cursors, 102 * MIB, 103 * MIB)
+    assert plan.window_stop == plan.stop
 
 
 def test_a_read_near_the_end_fetches_all_of_the_end() -> None:

@@ -16,6 +16,7 @@ from mountfs.errors import AccessDeniedError, MountError, StoreUnavailableError
 from mountfs.fuse import abi, session
 from mountfs.fuse.abi import Opcode
 from mountfs.fuse.device import SessionConfig
+from mountfs.fuse.interrupt import is_interruption_wanted
 from mountfs.fuse.session import Request, Session
 
 if TYPE_CHECKING:
@@ -218,5 +219,5 @@ def test_the_structures_have_the_kernels_sizes() -> None:
 
 def test_a_process_with_a_pending_kill_is_to_be_interrupted() -> None:
     """A living thread without pending signals is not; one that is gone neither."""
-    assert not session.is_interruption_wanted(os.getpid())
-    assert not session.is_interruption_wanted(2**22 + 1)
+    assert not is_interruption_wanted(os.getpid())
+    assert not is_interruption_wanted(2**22 + 1)

@@ -229,7 +229,7 @@ async def test_a_file_is_only_known_while_it_is_known_that_no_directory_shadows_
 
 
 async def test_keys_before_the_name_do_not_end_the_search() -> None:
-    """Just before some names no key can be named; the listing begins earlier, maybe pages earlier."""
+    """Where no key can be named just before a name, the listing begins earlier, maybe by pages."""
     store = FakeStore(page_size=1)
     put_empty(store, ["\x01", "\x02", "\x03", " ", "b"])
     async with open_namespace(DEFAULT, store) as namespace:

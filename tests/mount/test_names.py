@@ -205,14 +205,18 @@ def test_the_control_directory_is_hidden(s3: S3Client, bucket: str, mounted: Mou
             (mount.path / ".mountfs/absent").stat()
 
 
+@pytest.mark.parametrize("ending", ["", "\x01"])
 def test_a_large_directory_is_complete_and_without_doubles(
-    s3: S3Client, bucket: str, mounted: Mounter
+    s3: S3Client, bucket: str, mounted: Mounter, ending: str
 ) -> None:
-    """More entries than one LIST brings: files and directories in each other's way."""
-    keys = [f"d/{n:05d}{'/x' * (n % 3 == 0)}" for n in range(1100)]
+    """More entries than one LIST brings: files and directories in each other's way.
+
+    RGW does not encode a continuation token, which here ends with what XML cannot hold.
+    """
+    keys = [f"d/{n:05d}{ending}{'/x' * (n % 3 == 0)}" for n in range(1010)]
     put_objects(s3, bucket, dict.fromkeys(keys, b""))
-    with mounted() as mount:
+    with mounted("--deadline", "10s") as mount:
         names = os.listdir(mount.path / "d")
-        assert [f"{n:05d}" for n in range(1100)] == sorted(names)
-        assert (mount.path / "d/00003").is_dir()
-        assert (mount.path / "d/00004").is_file()
+        assert [f"{n:05d}{ending}" for n in range(1010)] == sorted(names)
+        assert (mount.path / f"d/00003{ending}").is_dir()
+        assert (mount.path / f"d/00004{ending}").is_file()

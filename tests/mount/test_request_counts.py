@@ -10,6 +10,7 @@ import pytest
 from mountfs.store.fake import FakeStore
 from tests.mount.content import MIB, make_bytes, put_objects
 from tests.mount.fake_mount import mounting_fake
+from tests.mount.mounted import wait_until
 from tests.mount.outcome import outcome_of
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ def test_random_reads_of_a_large_file_cost_one_get_each(
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
             assert content[:4096] == os.pread(descriptor, 4096, 0)
+            # What was asked for at `open` may still be on its way.
+            wait_until(lambda: mount.stats()["store"]["in_flight"] == 0)
             mark = proxy.log.mark()
 
             def read_randomly() -> None:

@@ -70,6 +70,13 @@ def test_a_store_that_does_not_quote_is_taken_at_its_word() -> None:
     assert ["100%25+1"] == [info.key for info in page.objects]
 
 
+@pytest.mark.parametrize("echo", ["&#x1;", "&#31;", "\x01"])
+def test_regression_an_echo_that_xml_cannot_hold_does_no_harm(echo: str) -> None:
+    """Ceph sends back the prefix unquoted, also where it holds control characters."""
+    body = listing(entry("a%01b%09/x"), more=f"<Prefix>a{echo}b&#9;/</Prefix>")
+    assert ["a\x01b\t/x"] == [info.key for info in parse_list_page(body).objects]
+
+
 def test_a_bare_etag_gets_its_quotes() -> None:
     """GET answers with quotes, so ours must have them to be compared."""
     page = parse_list_page(listing(entry("a", etag="abc")))

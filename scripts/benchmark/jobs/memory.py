@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from scripts.benchmark.crew import READER, ROOT, python_module, run_crew
 from scripts.benchmark.data_set import MIB, stream_objects
 from scripts.benchmark.listing_server import ListingEndpoint
-from scripts.benchmark.mounts import MOUNTFS, Subject, mounted
+from scripts.benchmark.mounts import mounted
 from scripts.benchmark.results import Row, Series, at_most
+from scripts.benchmark.subjects import MOUNTFS, Subject
 from tests.stores.processes import LOCALHOST, find_free_port, is_listening, running_server
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmark.crew import READER, run_crew
 from scripts.benchmark.data_set import MIB, big_objects
-from scripts.benchmark.mounts import MOUNTFS
 from scripts.benchmark.results import RAW_NAME, Row, Series, ratio_at_least
 from scripts.benchmark.service import describe_requests
+from scripts.benchmark.subjects import MOUNTFS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scripts.benchmark.bench import Bench
     from scripts.benchmark.data_set import DataSet
-    from scripts.benchmark.mounts import Subject
     from scripts.benchmark.service import Route
+    from scripts.benchmark.subjects import Subject
 
 OUTSTANDING = 8
 """As many parts as mountfs's read-ahead window holds."""
@@ -87,6 +87,9 @@ def _read_mounted(
         mark = bench.service.mark()
         outcome = run_crew(READER, [{"kind": "files", "paths": [str(mount.path / key)]}])
         assert outcome.total("bytes") == size
-        requests = bench.service.count(mark) if route.latency_ms else {}
+        if route.latency_ms:
+            requests: dict[str, int] = bench.service.count(mark)
+        else:  # no proxy counts; mountfs does, from the mount on
+            requests = mount.requests() if subject is MOUNTFS else {}
     series.add(outcome.mb_per_second, describe_requests(requests))
     return series

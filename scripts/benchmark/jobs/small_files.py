@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.benchmark.crew import READER, run_crew
 from scripts.benchmark.data_set import small_objects
-from scripts.benchmark.mounts import MOUNTFS, READ_ONLY
+from scripts.benchmark.page_cache import count_incomplete, read_refaults
 from scripts.benchmark.results import RAW_NAME, Row, Series, at_least, at_most, ratio_at_least
 from scripts.benchmark.service import describe_requests
+from scripts.benchmark.subjects import MOUNTFS, READ_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from scripts.benchmark.bench import Bench
     from scripts.benchmark.crew import Outcome
     from scripts.benchmark.data_set import DataSet
-    from scripts.benchmark.mounts import Mount, Subject
+    from scripts.benchmark.mounts import Mount
     from scripts.benchmark.results import Target
     from scripts.benchmark.service import Route
+    from scripts.benchmark.subjects import Subject
 
     Targets = Mapping[str, Target]
 
@@ -166,18 +167,20 @@ class Condition:
     def _read_again(self, mount: Mount, name: str, index: int) -> int:
         """Read everything once more; return how many requests were not the kernel's doing.
 
-        A kernel short of memory, or one that reclaims what it takes for cold (DAMON), drops pages, and
-        each page that comes back counts as a refault. Such a file must be fetched again.
+        A kernel short of memory, or one that reclaims what it takes for cold (DAMON), drops pages
+        at any time; such a file must be fetched again. What is gone before the pass can be seen;
+        of what goes during the pass, most counts as a refault when it comes back.
         """
         order = self._data_set.shuffled(index + self._bench.repeat)
-        refaults = read_refaults()
+        sizes = {str(mount.path / key): size for key, size in order}
+        incomplete, refaults = count_incomplete(sizes), read_refaults()
         outcome, requests = self._read_counted(mount, order, is_ours=True)
-        refaults = read_refaults() - refaults
+        dropped = max(incomplete, read_refaults() - refaults)
         note = describe_requests(requests)
         if any(requests.values()):
-            note += f" (the kernel had dropped {refaults:,} pages)"
+            note += f" (the kernel had dropped {dropped:,} pages, or more)"
         self._warm[name].add(outcome.files_per_second, note)
-        return max(0, sum(requests.values()) - refaults)
+        return max(0, sum(requests.values()) - dropped)
 
     def _read_counted(
         self, mount: Mount, order: Sequence[tuple[str, int]], *, is_ours: bool
@@ -194,12 +197,3 @@ class Condition:
             return outcome, {"GET": 0, "HEAD": 0, **service.count(mark)}
         after = mount.requests() if is_ours else {}
         return outcome, {kind: after[kind] - before[kind] for kind in after}
-
-
-def read_refaults() -> int:
-    """Return how many pages of files, so far, the kernel had to read again after it dropped them."""
-    for line in Path("/proc/vmstat").read_text().splitlines():
-        name, _, value = line.partition(" ")
-        if name == "workingset_refault_file":
-            return int(value)
-    return 0  # before Linux 5.9

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmark.crew import READER, run_crew
 from scripts.benchmark.data_set import tiny_objects
-from scripts.benchmark.mounts import MOUNTFS
 from scripts.benchmark.results import RAW_NAME, Row, Series, at_most, ratio_at_most
 from scripts.benchmark.service import describe_requests
+from scripts.benchmark.subjects import MOUNTFS
 
 if TYPE_CHECKING:
     from scripts.benchmark.bench import Bench
