@@ -23,6 +23,7 @@ from mountfs import control_directory
 from mountfs.attributes import Attributes, AttributesConfig, AttributesSource
 from mountfs.control_directory import ControlDirectory, ControlTexts
 from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, RangeError
+from mountfs.keys import NAME_MAX_BYTES
 from mountfs.meta.node import Directory, File
 from mountfs.ttl import KERNEL_FOREVER_SECONDS
 
@@ -104,7 +105,14 @@ class Filesystem:
     # -- names
 
     def lookup_if_ready(self, parent: int, name: bytes) -> Entry | None:
-        """Return the entry of *name* if it is fresh, and count it as one more look-up."""
+        """Return the entry of *name* if it is fresh, and count it as one more look-up.
+
+        Raises:
+            OSError: ENAMETOOLONG; the kernel's own limit is larger than what directories elsewhere
+            take.
+        """
+        if len(name) > NAME_MAX_BYTES:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         directory = self._table.get(parent)
         if type(directory) is not Directory:
             return self._lookup_control(parent, name)

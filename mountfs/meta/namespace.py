@@ -157,6 +157,10 @@ class Namespace:
     def _may_exist(parent: Directory, name: bytes) -> bool:
         if not is_presentable(name) or parent.is_detached:
             return False
+        try:
+            name.decode("utf-8")
+        except UnicodeDecodeError:
+            return False  # keys are UTF-8; some stores answer to anything else with broken XML
         return len(parent.prefix.encode("utf-8", "surrogateescape")) + len(name) <= KEY_MAX_BYTES
 
     async def _wait_for_scans(self, parent: Directory, name: bytes) -> None:

@@ -109,6 +109,14 @@ async def test_keys_that_are_no_paths_are_hidden_counted_and_logged_once(
     assert len([record for record in caplog.records if "hidden" in record.message]) == 1
 
 
+async def test_a_name_that_is_not_utf_8_is_absent_without_a_request() -> None:
+    """S3's keys are UTF-8, and Ceph answers a prefix that is not with broken XML."""
+    async with open_namespace(ALWAYS_ASK, store := FakeStore()) as namespace:
+        for name in (b"\xff\xfe", b"caf\xe9", b"\xed\xa0\x80"):
+            assert not await exists(namespace, name)
+    assert not store.requests
+
+
 async def test_odd_names_survive() -> None:
     """Whatever a key may hold that a path may hold, it shows."""
     odd = [
@@ -126,7 +134,7 @@ async def test_odd_names_survive() -> None:
         "e\u0301",
         "日本",
     ]
-    odd += ["\U0001f600", "\\", " ", "~", "-", "a:b", "*", "\udcff\udc80"]
+    odd += ["\U0001f600", "\\", " ", "~", "-", "a:b", "*"]
     keys = [f"{name}/{name}" for name in odd]
     store = FakeStore()
     put_empty(store, keys)

@@ -127,7 +127,7 @@ def test_killed_readers_leave_nothing_behind(
             with (mount.path / "f").open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             # Each gets a little farther before it is killed.
-            command = ["head", "-c", str((1 + number) * 64 * 1024), mount.path / "f"]
+            command = ["head", "-c", str((1 + number) * 64 * 1024), str(mount.path / "f")]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as reader:
                 assert reader.stdout is not None
                 assert reader.stdout.read(1)

@@ -189,7 +189,7 @@ def test_the_tree_follows_another_client(changing: tuple[str, Mount], s3: S3Clie
     """With a TTL of 0 every look shows the bucket as it is."""
     bucket, mount = changing
     run_state_machine_as_test(
-        lambda: OtherClient(s3, bucket, mount),
+        lambda: OtherClient(s3, bucket, mount),  # type: ignore[arg-type]  # a factory will do
         settings=settings(
             max_examples=25,
             stateful_step_count=30,
@@ -206,7 +206,7 @@ def test_the_tree_follows_another_client_for_long(
     """The same, forty times as long."""
     bucket, mount = changing
     run_state_machine_as_test(
-        lambda: OtherClient(s3, bucket, mount),
+        lambda: OtherClient(s3, bucket, mount),  # type: ignore[arg-type]  # a factory will do
         settings=settings(
             max_examples=500,
             stateful_step_count=60,
