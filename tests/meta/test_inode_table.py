@@ -1,3 +1,5 @@
+"""Which nodes the kernel knows, and that none is left when it has forgotten them."""
+
 from __future__ import annotations
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Look-ups: how many LISTs they cost, and what they bring along."""
+
 from __future__ import annotations
 
 import math

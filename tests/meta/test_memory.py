@@ -1,3 +1,5 @@
+"""What a listed entry costs in memory."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""Where a listing has to begin so that it holds a given name."""
+
 from __future__ import annotations
 
 from hypothesis import given

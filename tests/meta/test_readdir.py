@@ -1,3 +1,5 @@
+"""Reading directories: page by page, shared, and in the right order."""
+
 from __future__ import annotations
 
 import math

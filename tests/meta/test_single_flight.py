@@ -1,3 +1,5 @@
+"""The same LIST is in flight only once, whoever waits and whoever gives up."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The policy of listing ahead of a walk: pure, so tested without a store."""
+
 from __future__ import annotations
 
 from mountfs.meta.walk import (

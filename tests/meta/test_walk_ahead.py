@@ -1,3 +1,5 @@
+"""Walks of whole trees on the fake store: how many LISTs, and how many at a time."""
+
 from __future__ import annotations
 
 import math

@@ -185,6 +185,27 @@ def changing(
         )
 
 
+def check_model(
+    s3: S3Client, changing: tuple[str, Mount], *, max_examples: int, step_count: int
+) -> None:
+    """Let the other client do as it likes, and compare."""
+    bucket, mount = changing
+
+    class ThisClient(OtherClient):
+        def __init__(self) -> None:
+            super().__init__(s3, bucket, mount)
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call, unused-ignore]
+        ThisClient,
+        settings=settings(
+            max_examples=max_examples,
+            stateful_step_count=step_count,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
 def test_the_tree_follows_another_client(changing: tuple[str, Mount], s3: S3Client) -> None:
     """With a TTL of 0 every look shows the bucket as it is."""
     bucket, mount = changing
@@ -200,6 +221,7 @@ def test_the_tree_follows_another_client(changing: tuple[str, Mount], s3: S3Clie
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_the_tree_follows_another_client_for_long(
     changing: tuple[str, Mount], s3: S3Client
 ) -> None:
