@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import trio
@@ -179,7 +180,8 @@ async def _build(config: MountConfig, stack: AsyncExitStack) -> tuple[Session, F
     keep_freed_parts()
     store = await stack.enter_async_context(open_s3_store(config.store))
     await store.check(config.metadata.prefix)
-    namespace = await stack.enter_async_context(open_namespace(config.metadata, store))
+    metadata = replace(config.metadata, lists_in_order=store.lists_in_order)
+    namespace = await stack.enter_async_context(open_namespace(metadata, store))
     blocks = await stack.enter_async_context(open_block_cache(config.read, store))
     control = Control(config)
     session = await stack.enter_async_context(open_session(_session_config(config)))

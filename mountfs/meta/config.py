@@ -15,8 +15,8 @@ class MetadataConfig:
         prefix: what the root of the mount shows; empty, or ends with ``/``.
         ttl: how long metadata is believed.
         list_concurrency: LISTs in flight at most, when listing ahead; 0 never lists ahead.
-        lists_in_order: False for a store that returns keys in no order and knows no ``start-after``
-            (S3 Express One Zone): directories are then listed as a whole, and never ahead.
+        lists_in_order: False for a store that can only list a directory as a whole, in one long
+            page (S3 Express One Zone): nothing is listed ahead then.
     """
 
     prefix: str = ""

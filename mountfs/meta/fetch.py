@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from mountfs.errors import StoreError, StoreUnavailableError
-from mountfs.keys import sort_key
 from mountfs.meta.answer import apply_answer, read_page
 from mountfs.meta.position import start_after
-from mountfs.objects import ListPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from mountfs.meta.config import MetadataConfig
     from mountfs.meta.hidden_keys import HiddenKeys
     from mountfs.meta.node import Directory
+    from mountfs.objects import ListPage
     from mountfs.store.protocol import ObjectStore
 
 MAX_REFUSED_ANSWERS = 20
@@ -188,7 +187,7 @@ class PageFetcher:
         for _ in range(MAX_REFUSED_ANSWERS):
             flight.sent_at = trio.current_time()
             sequence = self.next_sequence()
-            page = await self._list(directory.prefix, after)
+            page = await self._store.list_page(directory.prefix, delimiter="/", start_after=after)
             while True:
                 answer = read_page(
                     directory.prefix,
@@ -207,16 +206,3 @@ class PageFetcher:
             if apply_answer(directory, answer, self.numbers) or directory.is_detached:
                 return answer.stop
         raise StoreUnavailableError(f"{directory.prefix!r} changes faster than it can be listed")
-
-    async def _list(self, prefix: str, after: str) -> ListPage:
-        """Fetch one page, or all of them from a store that does not sort."""
-        page = await self._store.list_page(prefix, delimiter="/", start_after=after)
-        if self._config.lists_in_order:
-            return page
-        objects, prefixes = list(page.objects), set(page.prefixes)
-        while page.next_token:
-            page = await self._store.list_page(prefix, delimiter="/", token=page.next_token)
-            objects += page.objects
-            prefixes.update(page.prefixes)
-        objects.sort(key=lambda info: sort_key(info.key))
-        return ListPage(objects, sorted(prefixes, key=sort_key), next_token="")

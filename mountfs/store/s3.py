@@ -137,6 +137,11 @@ class S3Store:
         self._retry = self._make_retry(config.max_attempts)
 
     @property
+    def lists_in_order(self) -> bool:
+        """Tell whether a listing can begin anywhere; if not, all of a directory is one page."""
+        return not self._is_express
+
+    @property
     def retry_count(self) -> int:
         """How many requests were sent again."""
         return self._retry.retry_count

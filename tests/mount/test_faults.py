@@ -125,7 +125,7 @@ def test_listings_that_fail_are_eio_and_are_asked_for_again(
 ) -> None:
     """Never an empty or a short directory."""
     put_objects(s3, bucket, {f"d/{n}": b"" for n in range(5)})
-    with mounted("--deadline", "2s") as mount:
+    with mounted("--deadline", "1s") as mount:
         for faults in (
             Faults(error_fraction=1.0, only="list-type"),
             Faults(hang=True, only="list-type"),
@@ -212,7 +212,7 @@ def test_a_store_that_comes_back_is_used_again(
     s3: S3Client, bucket: str, proxy: Proxy, mounted: Mounter
 ) -> None:
     """A day of outages: nothing of one is remembered after it."""
-    contents = {f"{n}": make_bytes(20_000, n) for n in range(12)}
+    contents = {f"{n}": make_bytes(20_000, n) for n in range(6)}
     put_objects(s3, bucket, contents)
     with mounted("--deadline", "1s", "--metadata-ttl", "0") as mount:
         for number, (key, content) in enumerate(contents.items()):

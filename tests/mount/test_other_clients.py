@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mountfs.store.fake import FakeStore
 from tests.mount.content import MIB, make_bytes, put_objects
+from tests.mount.fake_mount import mounting_fake
 from tests.mount.mounted import wait_until
 from tests.mount.outcome import outcome_of
 
@@ -260,3 +263,23 @@ def test_an_unlinked_name_of_an_open_file_is_free_for_another(
         s3.put_object(Bucket=bucket, Key="f", Body=b"new" * 2000)
         assert (mount.path / "f").read_bytes() == b"new" * 2000
         assert old.read() == b"old" * 999
+
+
+@pytest.mark.parametrize("new_size", [None, 3, 70_000])
+def test_a_listing_on_its_way_does_not_bring_the_old_version_back(
+    tmp_path: Path, new_size: int | None
+) -> None:
+    """A LIST from before the change lands after the store has said that the version is gone."""
+    store = FakeStore()
+    store.put("f", b"old")
+    with mounting_fake(store, tmp_path / "mnt") as mount, ThreadPoolExecutor(1) as pool:
+        assert ["f"] == os.listdir(mount.path)
+        store.latency_seconds = 1.0
+        late = pool.submit(outcome_of, (mount.path / "absent").stat)
+        wait_until(lambda: store.requests["LIST"] == 2)
+        store.latency_seconds = 0.0
+        new = None if new_size is None else make_bytes(new_size)
+        mount.call(lambda: store.delete("f") if new is None else store.put("f", new))
+        check_shows(mount.path / "f", new)
+        assert late.result() == "ENOENT"
+        check_shows(mount.path / "f", new)

@@ -74,17 +74,27 @@ def test_reading_files_costs_one_get_each_and_nothing_the_second_time(
         assert requests.of(lambda: read_all(directory, names)) == {}
 
 
-@pytest.mark.parametrize(("count", "lists"), [(999, 1), (1100, 2)])
 def test_listing_n_entries_costs_a_list_per_thousand(
-    s3: S3Client, bucket: str, mounted: Mounter, requests: Counting, count: int, lists: int
+    s3: S3Client, bucket: str, mounted: Mounter, requests: Counting
 ) -> None:
     """Rounded up."""
-    put_objects(s3, bucket, {f"{n:05d}": b"" for n in range(count)})
+    put_objects(s3, bucket, {f"{n:05d}": b"" for n in range(1100)})
     with mounted() as mount:
         listed: list[int] = []
-        assert requests.of(lambda: listed.append(stat_all(mount.path))) == {"LIST": lists}
-        assert listed == [count]
+        assert requests.of(lambda: listed.append(stat_all(mount.path))) == {"LIST": 2}
+        assert listed == [1100]
         assert requests.of(lambda: stat_all(mount.path)) == {}
+
+
+@pytest.mark.parametrize(("count", "lists"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (4500, 5)])
+def test_lists_are_counted_at_the_edges_of_pages(tmp_path: Path, count: int, lists: int) -> None:
+    """Directories count as files do."""
+    store = FakeStore()
+    for number in range(count):
+        store.put(f"{number:05d}{'/x' * (number % 2)}", b"x")
+    with mounting_fake(store, tmp_path / "mnt") as mount:
+        assert count == stat_all(mount.path)
+    assert {"LIST": lists} == dict(store.requests)
 
 
 def test_looking_up_an_unlisted_name_costs_one_list_and_brings_its_siblings(
