@@ -41,6 +41,20 @@ class Attributes(NamedTuple):
     gid: int
 
 
+class Entry(NamedTuple):
+    """A name's inode, and for how long the kernel may believe it.
+
+    Attributes:
+        attributes: of the inode; its number is among them.
+        entry_seconds: for the name.
+        attr_seconds: for the attributes; those of a file never change, since it is one version.
+    """
+
+    attributes: Attributes
+    entry_seconds: float
+    attr_seconds: float
+
+
 class AttributesSource:
     """Makes `Attributes` of what the namespace knows."""
 

@@ -15,12 +15,12 @@ import errno
 import logging
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import trio
 
 from mountfs import control_directory
-from mountfs.attributes import Attributes, AttributesConfig, AttributesSource
+from mountfs.attributes import AttributesConfig, AttributesSource, Entry
 from mountfs.control_directory import ControlDirectory, ControlTexts
 from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, RangeError
 from mountfs.keys import NAME_MAX_BYTES
@@ -54,24 +54,10 @@ class FilesystemConfig:
     read_only: bool = False
 
 
-class Entry(NamedTuple):
-    """A name's inode, and for how long the kernel may believe it.
-
-    Attributes:
-        attributes: of the inode; its number is among them.
-        entry_seconds: for the name.
-        attr_seconds: for the attributes; those of a file never change, since it is one version.
-    """
-
-    attributes: Attributes
-    entry_seconds: float
-    attr_seconds: float
-
-
 class EntryInvalidator(Protocol):
     """Who can make the kernel forget a name."""
 
-    def invalidate_entry(self, parent: int, name: bytes) -> None:
+    async def invalidate_entry(self, parent: int, name: bytes) -> None:
         """Make the kernel look up *name* in *parent* again."""
         ...
 
@@ -151,9 +137,12 @@ class Filesystem:
         if inode >= control_directory.FIRST_INODE:
             self._control.forget(inode)
             return
+        node = self._table.get(inode)
         self._table.forget(inode, count)
         if self._table.get(inode) is None:
             self._blocks.drop_reader(inode)
+            if type(node) is File:
+                node.is_served = False  # the kernel has no page of it any more
 
     def getattr(self, inode: int) -> Entry:
         """Return the attributes of *inode*, also when the object is gone: the handle is still open.
@@ -211,9 +200,8 @@ class Filesystem:
         """Open *inode* unless the store has to be asked first; tell whether it is open.
 
         Raises:
-            OSError: EROFS to write; ESTALE when the name shows another version by now, upon which
-            the
-                kernel looks the name up again and opens that.
+            OSError: EROFS to write; ESTALE when the name is known to show another version by now,
+                upon which the kernel looks it up again and opens that.
         """
         if inode >= control_directory.FIRST_INODE:
             return True
@@ -227,8 +215,7 @@ class Filesystem:
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
         if not node.is_served:
             reader.request_first()
-            if node.size_bytes:
-                return False
+            return False
         reader.open_count += 1
         return True
 
@@ -243,11 +230,15 @@ class Filesystem:
             StoreError: the first request failed.
         """
         node = self._file(inode)
-        if flags & os.O_DIRECT:
+        # Of an empty object there is nothing to get. Others create objects empty and fill them
+        # then.
+        is_empty = not node.size_bytes and not node.is_served
+        if flags & os.O_DIRECT or is_empty:
             await self._namespace.refresh(node)
             if node.is_detached:
-                self._invalidate(node)
+                await self._invalidate(node)
                 raise OSError(errno.ESTALE, "the object was replaced")
+            node.is_served |= is_empty
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
         reader.open_count += 1
         try:
@@ -257,7 +248,7 @@ class Filesystem:
         except BaseException as error:
             self._close(inode, reader)
             if isinstance(error, (PreconditionFailedError, ObjectNotFoundError, RangeError)):
-                self._note_gone(node, error)
+                await self._note_gone(node, error)
             raise
 
     def release(self, inode: int) -> None:
@@ -304,7 +295,7 @@ class Filesystem:
         try:
             pieces = await reader.finish_read(blocks, start, stop)
         except (PreconditionFailedError, ObjectNotFoundError, RangeError) as error:
-            self._note_gone(node, error)
+            await self._note_gone(node, error)
         self._note_served(node, reader)
         return pieces
 
@@ -313,7 +304,7 @@ class Filesystem:
         if not reader.open_count and reader.is_finished:
             self._blocks.drop_reader(node.number)
 
-    def _note_gone(self, node: File, error: Exception) -> NoReturn:
+    async def _note_gone(self, node: File, error: Exception) -> NoReturn:
         """Note that the store has not this version any more, and say ESTALE.
 
         Raises:
@@ -322,12 +313,12 @@ class Filesystem:
         """
         self.stale_count += 1
         self._namespace.note_stale(node)
-        self._invalidate(node)
-        log.info("%s was replaced or deleted: %s", node.key, error)
+        await self._invalidate(node)
+        log.info("%r was replaced or deleted: %s", node.key, error)
         raise OSError(errno.ESTALE, "the object was replaced") from error
 
-    def _invalidate(self, node: File) -> None:
-        self._kernel.invalidate_entry(node.parent.number, node.name)
+    async def _invalidate(self, node: File) -> None:
+        await self._kernel.invalidate_entry(node.parent.number, node.name)
 
     def _close(self, inode: int, reader: Reader) -> None:
         reader.open_count = max(0, reader.open_count - 1)

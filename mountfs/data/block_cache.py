@@ -149,7 +149,7 @@ class BlockCache:
                 if cursor.touched_at < now - ACTIVE_SECONDS:
                     del self.streams[key]
             for inode, reader in list(self._readers.items()):
-                if reader.touched_at >= now - IDLE_SECONDS:
+                if reader.touched_at >= now - IDLE_SECONDS or reader.is_waited_for:
                     continue
                 if reader.open_count:
                     reader.retire_idle(now - IDLE_SECONDS)
@@ -185,7 +185,8 @@ class BlockCache:
         self.budget.release(size)
         if data is not None:
             self.fetched_bytes += size
-        if data is None or block.scope.cancel_called:
+        is_unwanted = block.scope.cancel_called or (reader.is_dropped and not block.pins)
+        if data is None or is_unwanted:
             if block.error is None:
                 self.abandoned_count += 1
                 block.error = StoreUnavailableError("the read was abandoned")
@@ -195,8 +196,8 @@ class BlockCache:
             block.data = data
             self._ready[block] = None
         block.wake_waiters()
-        if block.data is not None and block.cursor is not None:
-            reader.read_on(block.cursor)
+        if block.data is not None:
+            reader.note_filled(block)
 
 
 @asynccontextmanager

@@ -45,7 +45,7 @@ MAX_CURSORS = 8
 """Places in one file that are read at a time; the least recently used one makes room."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # two cursors may be at the same place
 class Cursor:
     """One place that a file is read at.
 

@@ -7,13 +7,14 @@ waits only while it holds pins on every block that it needs.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING
 
 import trio
 
 from mountfs.data.block import Block
 from mountfs.data.read_ahead import (
+    OUT_OF_ORDER_BYTES,
     TAIL_BYTES,
     Cursor,
     advance,
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 
 def _start_of(block: Block) -> int:
     return block.start
+
+
+def _pin(blocks: list[Block]) -> None:
+    for block in blocks:
+        block.pins += 1
+
+
+def _unpin(blocks: list[Block]) -> None:
+    for block in blocks:
+        block.pins -= 1
 
 
 class Reader:
@@ -79,11 +90,11 @@ class Reader:
         block = self._blocks[0] if self._blocks else None
         if block is None or not block.is_in_flight:
             return
-        block.pins += 1
+        _pin([block])
         try:
             await block.wait_filled()
         finally:
-            block.pins -= 1
+            _unpin([block])
         if block.error is not None:
             raise block.error
 
@@ -95,7 +106,10 @@ class Reader:
         for block in blocks:
             if block.data is None:
                 return None
+        # Pinned, because reading ahead may make room.
+        _pin(blocks)
         self._note_read(start, stop)
+        _unpin(blocks)
         return self._serve(blocks, start, stop)
 
     def begin_read(self, start: int, stop: int) -> list[Block]:
@@ -104,11 +118,13 @@ class Reader:
         ``0 <= start < stop <= size_bytes``. Synchronous, so that reads are noted in the order in
         which they came.
         """
+        present = self._overlapping(start, stop)
+        _pin(present)
         self._note_read(start, stop)
         blocks = self._covering(start, stop)
-        assert blocks is not None, "the read was planned, so every byte has its block"
-        for block in blocks:
-            block.pins += 1
+        assert blocks is not None, "what was there is pinned, what was not is in flight"
+        _pin(blocks)
+        _unpin(present)
         return blocks
 
     async def finish_read(
@@ -127,16 +143,12 @@ class Reader:
                 if block.error is not None:
                     raise block.error
         finally:
-            for block in blocks:
-                block.pins -= 1
+            _unpin(blocks)
+            self.touched_at = trio.current_time()
+            if self.is_dropped:  # nobody else would
+                for block in blocks:
+                    self._cache.discard(block)
         return self._serve(blocks, start, stop)
-
-    def read_on(self, cursor: Cursor) -> None:
-        """Go on reading ahead for *cursor*: a fill has ended, so there may be room."""
-        if not self.is_dropped and cursor in self._cursors:
-            limit = self._cache.window_bytes()
-            plan = plan_read(cursor, cursor.position, cursor.position, self.size_bytes, limit)
-            self._read_ahead(cursor, plan.window_stop)
 
     def retire(self, cursor: Cursor) -> None:
         """Cancel and drop what was fetched for *cursor*, unless somebody waits for it."""
@@ -160,10 +172,25 @@ class Reader:
         for block in list(self._blocks):
             self._cache.discard(block)
 
+    def note_filled(self, block: Block) -> None:
+        """Note that *block* has come: whoever waits for it is not idle, however long it took."""
+        self.touched_at = trio.current_time()
+        if block.cursor is not None:
+            block.cursor.touched_at = self.touched_at
+            self._read_on(block.cursor)
+
     def is_live(self, block: Block, since: float) -> bool:
-        """Tell whether *block* is ahead of a stream that was active since *since*."""
+        """Tell whether *block* is about to be read by somebody who was active since *since*."""
         cursor = block.cursor
-        return cursor is not None and cursor.touched_at >= since and block.stop > cursor.position
+        if cursor is None:
+            return self.touched_at >= since
+        is_ahead = block.stop + OUT_OF_ORDER_BYTES > cursor.position
+        return cursor.touched_at >= since and is_ahead
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Tell whether somebody waits for one of the blocks."""
+        return any(block.pins for block in self._blocks)
 
     def remove(self, block: Block) -> None:
         """Take *block* out of the list; only the cache calls this, and settles the budget."""
@@ -197,6 +224,12 @@ class Reader:
             index += 1
         return found
 
+    def _overlapping(self, start: int, stop: int) -> list[Block]:
+        """Return the blocks that share something with ``[start, stop)``, in order."""
+        first = max(0, bisect_right(self._blocks, start, key=_start_of) - 1)
+        last = bisect_left(self._blocks, stop, lo=first, key=_start_of)
+        return [block for block in self._blocks[first:last] if block.stop > start]
+
     def _note_read(self, start: int, stop: int) -> None:
         """Advance the cursor, request what is missing and read ahead."""
         cache = self._cache
@@ -212,6 +245,13 @@ class Reader:
                 self._fill_holes(plan.start, plan.stop, cursor)
         self._fill_holes(start, stop, cursor)
         self._read_ahead(cursor, plan.window_stop)
+
+    def _read_on(self, cursor: Cursor) -> None:
+        """Go on reading ahead for *cursor*: there may be room now."""
+        if not self.is_dropped and cursor in self._cursors:
+            limit = self._cache.window_bytes()
+            plan = plan_read(cursor, cursor.position, cursor.position, self.size_bytes, limit)
+            self._read_ahead(cursor, plan.window_stop)
 
     def _read_ahead(self, cursor: Cursor, window_stop: int) -> None:
         """Request whole parts for *cursor* up to *window_stop*, while there is room."""

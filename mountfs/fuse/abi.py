@@ -51,7 +51,6 @@ class Opcode(IntEnum):
     ACCESS = 34
     CREATE = 35
     INTERRUPT = 36
-    DESTROY = 38
     BATCH_FORGET = 42
     FALLOCATE = 43
     READDIRPLUS = 44

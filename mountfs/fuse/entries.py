@@ -9,8 +9,7 @@ from mountfs.attributes import BLOCK_SIZE_BYTES
 from mountfs.fuse import abi
 
 if TYPE_CHECKING:
-    from mountfs.attributes import Attributes
-    from mountfs.filesystem import Entry
+    from mountfs.attributes import Attributes, Entry
 
 _NANOSECONDS = 1_000_000_000
 _STAT_BLOCK_BYTES = 512
@@ -52,7 +51,8 @@ def split_seconds(seconds: float) -> tuple[int, int]:
 
 def _attr_fields(attributes: Attributes) -> tuple[int, ...]:
     inode, size, mtime_ns, mode, nlink, uid, gid = attributes
-    seconds, nanoseconds = divmod(mtime_ns, _NANOSECONDS)
+    # The kernel's times are unsigned here; some stores send year 1 for "unknown".
+    seconds, nanoseconds = divmod(max(0, mtime_ns), _NANOSECONDS)
     blocks = -(-size // _STAT_BLOCK_BYTES)
     return (
         inode,

@@ -49,6 +49,12 @@ BATCH_REQUESTS = 64
 MAX_READ_AHEAD_BYTES = 16 * 1024 * 1024
 """The kernel takes the smaller of this and what the device is set to."""
 
+NOTIFY_SECONDS = 1.0
+"""A notification takes microseconds, unless a request on the same directory waits for the store."""
+
+NOTIFY_THREADS = 4
+"""Their own, so that notifications that are held back cannot keep `unmount` waiting."""
+
 WANTED_FLAGS = (
     InitFlag.ASYNC_READ
     | InitFlag.ATOMIC_O_TRUNC
@@ -60,7 +66,7 @@ WANTED_FLAGS = (
     | InitFlag.CACHE_SYMLINKS
 )
 
-_NO_REPLY = frozenset((Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.DESTROY))
+_NO_REPLY = frozenset((Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT))
 
 
 class Request:
@@ -113,6 +119,7 @@ class Session:
         self._running: dict[int, tuple[int, trio.CancelScope]] = {}
         self._nursery: trio.Nursery | None = None
         self._is_mounted = True
+        self._notify_limiter = trio.CapacityLimiter(NOTIFY_THREADS)
 
     async def serve(
         self,
@@ -140,18 +147,27 @@ class Session:
             self._is_mounted = False
             nursery.cancel_scope.cancel()
 
-    def invalidate_entry(self, parent: int, name: bytes) -> None:
-        """Make the kernel ask again for *name* in *parent*, soon and if it can.
+    async def invalidate_entry(self, parent: int, name: bytes) -> None:
+        """Make the kernel ask again for *name* in *parent*.
 
-        Only an optimisation: the kernel's caches expire by themselves. Runs in a thread, since the
-        kernel may hold the notification back until a request on *parent* has been answered.
+        Only an optimisation: the kernel's caches expire by themselves. In a thread and not for
+        long, since the kernel may hold the notification back until a request on *parent* has been
+        answered.
         """
         message = abi.INVAL_ENTRY_OUT.pack(parent, len(name), 0) + name + b"\0"
-        header = abi.OUT_HEADER.pack(
-            abi.OUT_HEADER.size + len(message), abi.NotifyCode.INVAL_ENTRY, 0
-        )
-        if self._nursery is not None:
-            self._nursery.start_soon(self._notify, header + message)
+        length = abi.OUT_HEADER.size + len(message)
+        header = abi.OUT_HEADER.pack(length, abi.NotifyCode.INVAL_ENTRY, 0)
+
+        def notify() -> None:
+            try:
+                os.write(self._device, header + message)
+            except OSError as error:  # ENOENT: the kernel does not know the entry; nothing to do
+                log.debug("the kernel did not take a notification: %s", error)
+
+        with trio.move_on_after(NOTIFY_SECONDS):
+            await trio.to_thread.run_sync(
+                notify, abandon_on_cancel=True, limiter=self._notify_limiter
+            )
 
     def unmount(self, *, lazy: bool) -> None:
         """Ask the kernel to unmount, upon which `serve` returns; blocks, so call it in a thread.
@@ -165,18 +181,12 @@ class Session:
             # Detached lazily it may live on, but what is on the path now is not ours to unmount.
             self._is_mounted = False
 
-    async def _notify(self, message: bytes) -> None:
-        def write() -> None:
-            try:
-                os.write(self._device, message)
-            except OSError as error:  # ENOENT: the kernel does not know the entry; nothing to do
-                log.debug("the kernel did not take a notification: %s", error)
-
-        await trio.to_thread.run_sync(write, abandon_on_cancel=True)
-
     async def _answer_init(self, buffer: bytearray) -> None:
         await trio.lowlevel.wait_readable(self._device)
-        os.readv(self._device, [buffer])
+        try:
+            os.readv(self._device, [buffer])
+        except OSError as error:
+            raise MountError(f"the kernel sent no INIT: {error.strerror}") from error
         header = abi.IN_HEADER.unpack_from(buffer)
         if header[1] != Opcode.INIT:
             raise MountError(f"the kernel began with request {header[1]} instead of INIT")
@@ -239,7 +249,10 @@ class Session:
             self._reply(unique, 0, reply)
         else:
             assert self._nursery is not None
-            self._nursery.start_soon(self._answer_later, unique, opcode, pid, reply)
+            # Before the task runs: INTERRUPT may be the next request of this batch.
+            scope = trio.CancelScope()
+            self._running[unique] = (pid, scope)
+            self._nursery.start_soon(self._answer_later, unique, opcode, scope, reply)
 
     def _take_note(self, handlers: Handlers, opcode: int, request: Request) -> None:
         if opcode == Opcode.INTERRUPT:
@@ -248,17 +261,19 @@ class Session:
             if running is not None and is_interruption_wanted(running[0]):
                 running[1].cancel()
         elif opcode in handlers:
-            handlers[opcode](request)
+            try:
+                handlers[opcode](request)
+            except Exception:  # nobody waits for an answer, and the mount must live on
+                log.exception("%s failed", Opcode(opcode).name)
 
     async def _answer_later(
         self,
         unique: int,
         opcode: int,
-        pid: int,
+        scope: trio.CancelScope,
         awaitable: Awaitable[Body],
     ) -> None:
-        with trio.CancelScope() as scope:
-            self._running[unique] = (pid, scope)
+        with scope:
             try:
                 reply = await awaitable
             except Exception as error:

@@ -294,3 +294,52 @@ def test_any_sequence_of_reads_returns_the_objects_bytes(
                     nursery.start_soon(wander)
 
     trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_regression_a_read_does_not_evict_what_it_needs_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """With the budget full of others, read-ahead takes the oldest block, perhaps its own."""
+    store = FakeStore(latency_seconds=0.01)
+    body = content(20 * MIB)
+    others = store.put_zeros("others", 500 * MIB)
+    store.fault_for = lambda request: HANG if request.key == "others" else None
+    async with open_block_cache(ReadConfig(memory_limit_bytes=16 * MIB), store) as cache:
+        other = cache.open_reader(3, ObjectId("others", others.etag), 500 * MIB)
+        for index in range(7):
+            other.begin_read(index * 40 * MIB, index * 40 * MIB + MIB)
+        reader = reader_on(cache, store, "a", body)
+        reader.request_first()
+        await reader.wait_opened()
+        await trio.testing.wait_all_tasks_blocked()
+        for start, stop in ((200_000, 700_000), (700_000, 1_400_000), (1_400_000, 3_000_000)):
+            assert await read(reader, start, stop) == body[start:stop]
+
+
+async def test_regression_a_reader_that_waits_is_not_idle(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """However slow the store is, nothing is fetched twice and nothing cancelled."""
+    store = FakeStore(latency_seconds=15)
+    body = content(8 * MIB)
+    async with cache_on(store) as cache:
+        reader = reader_on(cache, store, "a", body)
+        for at in range(0, len(body), MIB):
+            assert await read(reader, at, at + MIB) == body[at : at + MIB]
+        assert cache.fetched_bytes == len(body)
+        assert cache.abandoned_count == 0
+
+
+async def test_regression_a_dropped_reader_keeps_no_memory(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Also when a block comes, or is handed out, after nobody can find the reader any more."""
+    store = FakeStore(latency_seconds=1)
+    body = content(4 * MIB)
+    async with cache_on(store) as cache:
+        reader = reader_on(cache, store, "a", body)
+        blocks = reader.begin_read(0, 4096)
+        cache.drop_reader(2)
+        assert b"".join(await reader.finish_read(blocks, 0, 4096)) == body[:4096]
+        await trio.testing.wait_all_tasks_blocked()
+        assert cache.budget.used_bytes == 0

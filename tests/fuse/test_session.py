@@ -187,6 +187,10 @@ async def test_a_deadly_signal_interrupts_a_request(monkeypatch: pytest.MonkeyPa
         is_deadly = True
         kernel.send(Opcode.INTERRUPT, 7, abi.INTERRUPT_IN.pack(4))
         assert await kernel.receive() == (4, -errno.EINTR, b"")
+        # In one batch with its request.
+        kernel.send(Opcode.READ, 8)
+        kernel.send(Opcode.INTERRUPT, 9, abi.INTERRUPT_IN.pack(8))
+        assert await kernel.receive() == (8, -errno.EINTR, b"")
 
 
 async def test_an_old_kernel_is_refused_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
