@@ -40,7 +40,9 @@ _SECRETS = (
         re.IGNORECASE,
     ),
     re.compile(r"""(authorization["']?\s*[=:]\s*["']?)[^"'\r\n]+""", re.IGNORECASE),
-    re.compile(r"(://)[^/\s@]+(?=@)"),  # the user and password of an address
+    # The user and password of an address; the latter may hold a / or an @ that was not quoted.
+    re.compile(r"(https?://)[^\s/@:]*:\S*(?=@)", re.IGNORECASE),
+    re.compile(r"(://)[^/\s@]+(?=@)"),
 )
 
 

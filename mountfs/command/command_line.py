@@ -26,8 +26,8 @@ mountfs SOURCE MOUNTPOINT [options]     mount a bucket
        mountfs status [--json]                 show all mounts of this host"""
 
 _DESCRIPTION = """\
-Mount an S3 bucket, or a prefix in it, as a directory. Returns when the mount answers; the mount
-itself goes on in the background."""
+Mount an S3 bucket, or a prefix in it, as a directory. Returns when the mount
+answers; the mount itself goes on in the background."""
 
 _EPILOG = """\
 every --NAME without a value has a --no-NAME.
@@ -36,10 +36,11 @@ the same options elsewhere, the first that says something wins:
   command line      --metadata-ttl 5m, or -o metadata-ttl=5m (as in /etc/fstab)
   environment       MOUNTFS_METADATA_TTL=5m
   file              metadata-ttl = "5m" in the TOML file of --config, else in
-                    $XDG_CONFIG_HOME/mountfs.toml (~/.config), else in /etc/mountfs.toml
+                    $XDG_CONFIG_HOME/mountfs.toml (~/.config), else in
+                    /etc/mountfs.toml
 
 /etc/fstab:
-  s3://bucket/prefix  /mnt/data  fuse.mountfs  ro,allow_other,_netdev,region=eu-west-1  0 0
+  s3://bucket/prefix /mnt/data fuse.mountfs ro,_netdev,region=eu-west-1 0 0
 
 control files, hidden at the root of each mount:
   .mountfs/stats (JSON), .mountfs/metrics (Prometheus), .mountfs/config (TOML)

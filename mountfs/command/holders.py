@@ -39,7 +39,9 @@ class Holder:
     def __str__(self) -> str:
         more = self.use_count - len(self.uses)
         uses = ", ".join(self.uses) + (f" and {more} more" if more else "")
-        return f"pid {self.pid} ({self.name}): {uses}" if self.pid else uses
+        text = f"pid {self.pid} ({self.name}): {uses}" if self.pid else uses
+        # Names are other people's: a newline in one must not begin a line of the log.
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def find_holders(mount: Mount, mounts: list[Mount], proc: str = "/proc") -> list[Holder]:

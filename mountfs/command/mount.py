@@ -240,11 +240,17 @@ async def _check_root(mountpoint: str) -> None:
 
 
 async def _announce(mountpoint: str) -> None:
-    """Be found as the process behind the mount, for as long as it is there."""
+    """Be found as the process behind the mount, for as long as it is there.
+
+    The mount is good without: ``status`` does not know the process, ``umount`` does not wait.
+    """
     mount = top_mount_at(mountpoint, read_mounts())
     if mount is None:  # unmounted already
         return
-    with listen(mount.device) as listener:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            listener.accept()[0].close()
+    try:
+        with listen(mount.device) as listener:
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                listener.accept()[0].close()
+    except OSError as error:  # anybody can bind the name before us
+        log.warning("not announced as the process of %s: %s", mountpoint, error)

@@ -201,7 +201,10 @@ def parse_setting(name: str, text: str, origin: str, *, spelling: str = "{}") ->
     try:
         value = option.kind.parse(text)
     except ValueError:
-        raise UsageError(f"{origin}: {text!r} is not {option.kind.allowed}") from None
+        # An address may hold a password, which is everything before the @ at worst.
+        user, _, host = text.rpartition("@")
+        shown = f"***@{host}" if user and option.kind is URL else text
+        raise UsageError(f"{origin}: {shown!r} is not {option.kind.allowed}") from None
     return Setting(option=option, value=(not value) if is_negated else value, origin=origin)
 
 

@@ -123,7 +123,10 @@ def parse_positive_number(text: str) -> float:
 def parse_url(text: str) -> str:
     """Return *text* if it is an ``http`` or ``https`` address without credentials in it."""
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    # An @ behind the host is the end of a password that holds a / or a ?.
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in text:
+        raise ValueError(text)
+    if parts.port == 0:  # reading it raises if it is no number
         raise ValueError(text)
     return text.rstrip("/")
 
@@ -212,7 +215,12 @@ MODE = Kind(
     parse=parse_mode,
     format=lambda mode: format(mode, "04o"),
 )
-NUMBER = Kind(metavar="N", allowed="a number above 0", parse=parse_positive_number)
+NUMBER = Kind(
+    metavar="N",
+    allowed="a number above 0",
+    parse=parse_positive_number,
+    format=lambda number: repr(number).removesuffix(".0"),
+)
 URL = Kind(
     metavar="URL",
     allowed="an address such as http://host:port, without a user name or password",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mountfs.command.presence import find_pid
 from mountfs.command.probe import MountState, ask
-from mountfs.command.quantities import format_duration
 from mountfs.mounts import Mount, read_mounts
 
 if TYPE_CHECKING:
@@ -77,14 +77,15 @@ def status_as_text(statuses: Sequence[MountStatus]) -> str:
 def _describe(status: MountStatus) -> str:
     mount = status.mount
     process = f", pid {status.pid}" if status.pid else ""
-    head = f"{mount.source} on {mount.mountpoint}: {status.state.value}{process}"
+    # The state on a line of its own, since the paths may well fill the first one.
+    head = f"{mount.source} on {mount.mountpoint}\n  state      {status.state.value}{process}"
     advice = ADVICE[status.state].format(mount.mountpoint)
     if advice:
-        return f"{head}\n  {advice}"
+        return f"{head}\n             {advice}"
     stats = status.stats
     requests = ", ".join(f"{count} {kind.upper()}" for kind, count in stats["requests"].items())
     return "\n".join((
-        f"{head}, up {format_duration(round(stats['uptime_seconds']))}",
+        f"{head}, up {timedelta(seconds=round(stats['uptime_seconds']))}",
         f"  requests   {requests}; {_figure(stats, 'store', 'retries')} retries, "
         f"{_figure(stats, 'store', 'throttled')} throttled, "
         f"{_figure(stats, 'store', 'in_flight')} in flight",

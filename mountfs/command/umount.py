@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 from typing import TYPE_CHECKING
 
 from mountfs.command.holders import Holder, find_holders
 from mountfs.command.presence import find_pid
+from mountfs.command.probe import MountState, ask
 from mountfs.errors import BusyError, MountError
 from mountfs.fuse.device import unmount_device
 from mountfs.mounts import Mount, locate, read_mounts, top_mount_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
 
 END_TIMEOUT_SECONDS = 30.0
 """The mount process gives the store 10 s to let go; somewhat more than that means that it hangs."""
@@ -24,6 +28,7 @@ def unmount(mountpoint: str, *, is_lazy: bool) -> list[Holder]:
     """Unmount what mountfs has mounted there; return when the mount process has ended.
 
     A mount whose process is gone is cleared, whoever uses it: there is nothing behind it any more.
+    A process that lives and cannot be found (see `mountfs.command.presence`) is not waited for.
 
     Args:
         mountpoint: as the user wrote it.
@@ -44,11 +49,13 @@ def unmount(mountpoint: str, *, is_lazy: bool) -> list[Holder]:
     try:
         holders = find_holders(mount, mounts) if is_lazy else []
         try:
-            unmount_device(located, lazy=is_lazy or pid is None)
+            unmount_device(located, lazy=is_lazy or _is_stale(mount, pid))
         except BusyError as error:
             holders = find_holders(mount, mounts)
             raise BusyError(f"{located} is in use{describe_holders(holders)}") from error
-        if process is not None and not holders:
+        if process is None:
+            log.debug("no process is known for %s: not waiting for its end", located)
+        elif not holders:
             _wait_for_end(process, pid)
     finally:
         if process is not None:
@@ -73,6 +80,11 @@ def _not_mounted(located: str, mount: Mount | None, mounts: Sequence[Mount]) -> 
     return f"{located} is not a mount of mountfs ({found}); {known}"
 
 
+def _is_stale(mount: Mount, pid: int | None) -> bool:
+    """Tell whether nothing serves *mount*; a process that is not known may still do."""
+    return pid is None and ask([mount.mountpoint])[0].state is MountState.STALE
+
+
 def _open_process(pid: int | None) -> int | None:
     if pid is None:
         return None
@@ -95,6 +107,6 @@ def _wait_for_end(process: int, pid: int | None) -> None:
 def clear_leftover(mountpoint: str) -> None:
     """Detach what is mounted at *mountpoint* if it is ours and no process serves it any more."""
     mount = top_mount_at(mountpoint, read_mounts())
-    if mount is not None and mount.is_ours and find_pid(mount.device) is None:
+    if mount is not None and mount.is_ours and _is_stale(mount, find_pid(mount.device)):
         with contextlib.suppress(MountError):
             unmount_device(mountpoint, lazy=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mountfs.keys import decode_name, encode_name, is_presentable
 from mountfs.meta.coverage import END, Stretch
-from mountfs.meta.node import Directory, File
+from mountfs.meta.node import NEVER, Directory, File
 from mountfs.meta.position import after_directory, after_file
 
 if TYPE_CHECKING:
@@ -123,6 +123,21 @@ def _apply_between(
     if before and before != kept:
         for key in set(before).difference(kept):
             _remove(directory, key)
+    if directory.stale_since:
+        _keep_stale(directory, start, stop, answer.sequence)
+
+
+def _keep_stale(directory: Directory, start: bytes, stop: bytes, sequence: int) -> None:
+    """Let nothing in ``[start, stop)`` be fresh that the store denied after LIST *sequence*."""
+    for key, since in list(directory.stale_since.items()):
+        if not start <= key < stop:
+            continue
+        is_directory = key[-1] == _SLASH
+        node = directory.subdirectories.get(key[:-1]) if is_directory else directory.files.get(key)
+        if node is None or since < sequence:
+            del directory.stale_since[key]
+        else:
+            node.fetched_at = NEVER
 
 
 def _store(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mountfs.meta.node import Directory
     from mountfs.objects import ListPage
     from mountfs.store.protocol import ObjectStore
+
+log = logging.getLogger(__name__)
 
 MAX_REFUSED_ANSWERS = 20
 """How often a page is asked for again because the directory was changed here meanwhile. No reason
@@ -173,6 +176,9 @@ class PageFetcher:
             flight.land(await self._fetch(flight))
         except StoreError as error:
             flight.crash(error)
+        except Exception as error:  # a bug must not end the mount
+            log.exception("cannot list %r", flight.directory.prefix)
+            flight.crash(StoreUnavailableError(f"internal error: {error!r}"))
         finally:
             flight.crash(StoreUnavailableError("the mount is being closed"))
             flights = self._flights[flight.directory]

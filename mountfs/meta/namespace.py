@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import ObjectNotFoundError, StoreError
+from mountfs.errors import ObjectNotFoundError, StoreError, StoreUnavailableError
 from mountfs.keys import KEY_MAX_BYTES, decode_name, is_presentable
 from mountfs.meta.directory_stream import DirectoryStream
 from mountfs.meta.fetch import PageFetcher
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mountfs.meta.fetch import Flight
     from mountfs.meta.node import Node
     from mountfs.store.protocol import ObjectStore
+
+log = logging.getLogger(__name__)
 
 MAX_SCAN_WAITS = 3
 """Pages of a scan that a lookup waits for before it asks itself."""
@@ -61,6 +64,8 @@ class Namespace:
 
     def remaining_seconds(self, node: Node, now: float) -> float:
         """Return for how long the kernel may believe the entry and the attributes of *node*."""
+        if node.is_detached:
+            return 0.0
         fetched_at = node.fetched_at
         if isinstance(node, File):
             # That no directory shadows the file was learned from the stretch that holds `name/`.
@@ -99,7 +104,9 @@ class Namespace:
         await self._wait_for_scans(parent, name)
         node = self.lookup_if_fresh(parent, name)
         if node is None:
-            await self._ask(parent, name, is_forced=False)
+            known = parent.child(name)
+            is_stale = known is not None and known.fetched_at == NEVER
+            await self._ask(parent, name, is_forced=is_stale)
             node = parent.child(name)
         if node is None:
             raise ObjectNotFoundError(f"no key {parent.prefix + decode_name(name)!r}, nor below it")
@@ -117,9 +124,14 @@ class Namespace:
             await self._ask(node.parent, node.name, is_forced=True)
 
     def note_stale(self, node: Node) -> None:
-        """Note that the store does not know this version any more: the next lookup asks."""
+        """Note that the store does not know this version any more: the next lookup asks.
+
+        No LIST that was sent before makes the node fresh again.
+        """
         if node is not self.root:
             node.fetched_at = NEVER
+            if not node.is_detached:
+                node.parent.stale_since[node.entry_key] = self._fetcher.next_sequence()
 
     def note_local_change(self, directory: Directory) -> None:
         """Note that *directory* was changed here: no answer from before will be applied to it."""
@@ -138,8 +150,9 @@ class Namespace:
             or not self._ttl.is_fresh(listing.created_at, now)
         ):
             listing = Listing(directory, now, self._fetcher.next_sequence())
-            # A page at once, so that most directories need no task; more would delay everybody
-            # else. listing.catch_up(self._ttl, now)
+            # One page at once, so that most directories need no task.
+            # More would delay everybody else.
+            listing.catch_up(self._ttl, now)
         stream = DirectoryStream(listing)
         if directory.is_detached:
             listing.finish()
@@ -167,9 +180,8 @@ class Namespace:
         """Wait for a flat scan that reaches *parent* soon instead of asking beside it."""
         for _ in range(MAX_SCAN_WAITS):
             scan = self._walk_ahead.scan_towards(parent, name)
-            if scan is None:
+            if scan is None or not await scan.wait_for_page():
                 return
-            await scan.wait_for_page()
 
     async def _ask(self, parent: Directory, name: bytes, *, is_forced: bool) -> None:
         """Learn from the store what *name* shows: one LIST, more only if pages end in between."""
@@ -235,7 +247,7 @@ class Namespace:
                     break
                 scan = None if is_alone else self._walk_ahead.scan_for(directory)
                 if scan is not None:
-                    await scan.wait_for_page()
+                    is_alone = not await scan.wait_for_page()
                     continue
                 is_alone = True
                 flight = self._fetcher.request(directory, listing.frontier)
@@ -248,6 +260,9 @@ class Namespace:
                 self._walk_ahead.note_complete(directory)
         except StoreError as error:
             listing.fail(error)
+        except Exception as error:  # a bug must not end the mount
+            log.exception("cannot read the directory %r", directory.prefix)
+            listing.fail(StoreUnavailableError(f"internal error: {error!r}"))
         finally:
             listing.is_driven = False
             if directory.listing is listing:

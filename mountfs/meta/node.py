@@ -79,6 +79,11 @@ class File:
         return self.parent.prefix + decode_name(self.name)
 
     @property
+    def entry_key(self) -> bytes:
+        """Its place in the parent's order; see `mountfs.meta.coverage`."""
+        return self.name
+
+    @property
     def object_id(self) -> ObjectId:
         """What a GET of this version asks for."""
         return ObjectId(self.key, self.etag)
@@ -111,6 +116,8 @@ class Directory:
         listing: the listing under way that `readdir` waits for, if any.
         generation: the number of the latest local change. An answer whose number is lower was asked
             for before the change and is not applied.
+        stale_since: by entry key, for nodes that the store denied: the LISTs with a lower number
+            were sent before that and do not confirm them.
         subtree_keys: how many keys there are below it, subdirectories included; -1 when unknown.
     """
 
@@ -126,6 +133,7 @@ class Directory:
         "number",
         "parent",
         "prefix",
+        "stale_since",
         "subdirectories",
         "subtree_keys",
     )
@@ -145,10 +153,16 @@ class Directory:
         self.coverage = Coverage()
         self.listing: Listing | None = None
         self.generation = 0
+        self.stale_since: dict[bytes, int] = {}
         self.subtree_keys = -1
 
     def __repr__(self) -> str:
         return f"<Directory {self.number} {self.prefix!r}>"
+
+    @property
+    def entry_key(self) -> bytes:
+        """Its place in the parent's order; see `mountfs.meta.coverage`."""
+        return self.name + b"/"
 
     @property
     def is_root(self) -> bool:
@@ -173,6 +187,7 @@ class Directory:
             directory.files = {}
             directory.subdirectories = {}
             directory.coverage = Coverage()
+            directory.stale_since = {}
             directory.subtree_keys = -1
 
 

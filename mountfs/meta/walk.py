@@ -96,6 +96,7 @@ class Walk:
         runs: those that are not finished.
         is_descending: subdirectories of the siblings were opened too, so that their keys are of
         use.
+        is_forbidden: the store does not permit to list flat here.
     """
 
     def __init__(self, names: list[bytes], concurrency: int) -> None:
@@ -111,6 +112,7 @@ class Walk:
         self._is_wasteful = False
         self.runs: list[Run] = []
         self.is_descending = False
+        self.is_forbidden = False
         self.sized_keys = 0
 
     def index_of(self, name: bytes) -> int:
@@ -196,7 +198,7 @@ class Walk:
 
         The caller waits for the run's next page (`Run.is_wanted`) and asks again.
         """
-        if self._keys[index] >= 0:
+        if self._keys[index] >= 0 or self.is_forbidden:
             return None
         run = self.run_at(index)
         if run is not None:
@@ -272,7 +274,7 @@ class Walk:
 
     def wants_more(self, run: Run) -> bool:
         """Tell whether the scan of *run* should fetch its next page now."""
-        if run.is_finished:
+        if run.is_finished or self.is_forbidden:
             return False
         if run.is_wanted:
             return True
@@ -308,6 +310,8 @@ class Walk:
 
     def _would_waste(self) -> bool:
         """Tell whether flat pages hold mostly what nobody asks for."""
+        if self.is_forbidden:
+            return True
         if not self._is_wasteful or self.is_descending:
             return False
         average = self.average_keys

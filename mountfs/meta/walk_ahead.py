@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import StoreError, StoreUnavailableError
+from mountfs.errors import AccessDeniedError, StoreError, StoreUnavailableError
 from mountfs.keys import decode_name
 from mountfs.meta.coverage import END
 from mountfs.meta.flat_scan import FlatScan
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mountfs.meta.node import Directory
     from mountfs.meta.walk import Run
 
+log = logging.getLogger(__name__)
+
 MAX_WALKS = 64
 """Parents whose walk is remembered: the chains of directories that a handful of processes are
 in."""
@@ -30,7 +33,7 @@ _SLASH = ord("/")
 class Scan:
     """A flat scan, the run that it is for, and who waits for its pages."""
 
-    __slots__ = ("_error", "_page_done", "flat", "run", "walk")
+    __slots__ = ("_error", "_has_failed", "_page_done", "flat", "run", "walk")
 
     def __init__(self, walk: Walk, run: Run, flat: FlatScan) -> None:
         self.walk = walk
@@ -38,21 +41,31 @@ class Scan:
         self.flat = flat
         self._page_done = trio.Event()
         self._error: StoreError | None = None
+        self._has_failed = False
 
-    async def wait_for_page(self) -> None:
+    async def wait_for_page(self) -> bool:
         """Wait until the next page has been applied.
 
+        Returns:
+            False if it could not be fetched: what a scan cannot bring may be listed alone.
+
         Raises:
-            StoreError: it could not be fetched.
+            StoreError: the mount is being closed.
         """
         await self._page_done.wait()
         if self._error is not None:
             raise copy.copy(self._error) from self._error
+        return not self._has_failed
 
     def note_page(self) -> None:
         """Wake who waits for the page that was just applied."""
         self._page_done.set()
         self._page_done = trio.Event()
+
+    def fail(self) -> None:
+        """Tell who waits not to wait for this scan any more."""
+        self._has_failed = True
+        self._page_done.set()
 
     def crash(self, error: StoreError) -> None:
         """Tell who waits that there will be no more pages."""
@@ -288,10 +301,14 @@ class WalkAhead:
                 if not walk.wants_more(run):
                     break
         except StoreError as error:
-            self._scans.pop(run, None)
-            if run in walk.runs:
-                walk.runs.remove(run)
-            scan.crash(error)
+            log.debug("cannot list flat below %r: %s", scan.flat.base.prefix, error)
+            # Policies may permit to list with a delimiter only, or below some prefixes only.
+            if isinstance(error, AccessDeniedError):
+                walk.is_forbidden = True
+            self._abandon(scan)
+        except Exception:  # a bug must not end the mount
+            log.exception("cannot list flat below %r", scan.flat.base.prefix)
+            self._abandon(scan)
         except trio.Cancelled:
             scan.crash(StoreUnavailableError("the mount is being closed"))
             raise
@@ -300,6 +317,13 @@ class WalkAhead:
             self._fetching -= 1
             if run.is_finished:
                 self._scans.pop(run, None)
+
+    def _abandon(self, scan: Scan) -> None:
+        """Let those who wait for *scan* list alone, and the next walk begin another one."""
+        self._scans.pop(scan.run, None)
+        if scan.run in scan.walk.runs:
+            scan.walk.runs.remove(scan.run)
+        scan.fail()
 
     async def _fetch_page(self, scan: Scan) -> None:
         run, walk, flat = scan.run, scan.walk, scan.flat

@@ -1,9 +1,9 @@
 """How many requests for data the store should see at a time.
 
 Additive increase, multiplicative decrease, as in TCP: every answer that was not refused adds a
-little, a refusal (503 SlowDown, 429) halves. Demand (somebody waits for the bytes) always goes
-through, and slows down by the back-off of its retries; read-ahead asks `is_full` first and holds
-back.
+little, a refusal (503 SlowDown, 429) or a time-out halves. Demand (somebody waits for the bytes)
+always goes through, and slows down by the back-off of its retries; read-ahead asks `is_full` first
+and holds back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class AdaptiveConcurrency:
     Attributes:
         in_flight: requests for data that were sent and not answered.
         limit: how many there should be at most, now.
-        throttled_count: refusals since the start.
+        throttled_count: refusals and time-outs since the start.
     """
 
     __slots__ = ("_halved_at", "_maximum", "in_flight", "limit", "throttled_count")

@@ -26,7 +26,8 @@ class S3Config:
         part_size_bytes: the largest single GET.
         throughput_target_gbps: gigabits a second that CRT and the concurrency limit aim for.
         connect_timeout_seconds: for one TCP and TLS handshake.
-        deadline_seconds: for one operation with all of its retries.
+        deadline_seconds: for one operation with all of its retries. The time that its bytes take on
+            a slow link comes on top: a transfer that makes progress is not cut off.
         max_attempts: how often one request is sent at most, the first time included.
     """
 

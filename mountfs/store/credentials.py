@@ -109,20 +109,27 @@ class Credentials:
     async def keep_fresh(self) -> NoReturn:
         """Renew the credentials while the mount lives; never returns, never raises."""
         while True:
-            is_expiring = self._chain is not None and self._chain.is_expiring
-            with trio.move_on_after(REFRESH_SECONDS if is_expiring else float("inf")):
-                await self._refused.wait()
-            was_refused = self._refused.is_set()
-            before = self._frozen
             try:
-                await self.refresh(anew=was_refused)
-            except StoreError as error:
-                log.warning("cannot renew the credentials, going on with the old ones: %s", error)
-            if self._frozen != before:
-                log.info("credentials renewed")
-            if was_refused:
+                await self._renew_when_due()
+            except Exception:  # a bug must not end the mount
+                log.exception("cannot renew the credentials, going on with the old ones")
                 await trio.sleep(RELOAD_PAUSE_SECONDS)
-                self._refused = trio.Event()
+
+    async def _renew_when_due(self) -> None:
+        is_expiring = self._chain is not None and self._chain.is_expiring
+        with trio.move_on_after(REFRESH_SECONDS if is_expiring else float("inf")):
+            await self._refused.wait()
+        was_refused = self._refused.is_set()
+        before = self._frozen
+        try:
+            await self.refresh(anew=was_refused)
+        except StoreError as error:
+            log.warning("cannot renew the credentials, going on with the old ones: %s", error)
+        if self._frozen != before:
+            log.info("credentials renewed")
+        if was_refused:
+            await trio.sleep(RELOAD_PAUSE_SECONDS)
+            self._refused = trio.Event()
 
     def _make_signing_config(self, frozen: FrozenCredentials) -> AwsSigningConfig:
         signing_config = create_default_s3_signing_config(

@@ -50,6 +50,11 @@ def parse_list_page(body: bytes) -> ListPage:
     return ListPage(objects, prefixes, token)
 
 
+def quote_etag(etag: str) -> str:
+    """Return *etag* with the quotes that some stores leave out, here or there."""
+    return etag if not etag or etag[-1] == '"' else f'"{etag}"'
+
+
 def _parse_xml(body: bytes) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(body)
@@ -82,29 +87,35 @@ def _parse_object(
     size = fields.get(f"{space}Size")
     etag = fields.get(f"{space}ETag")
     modified = fields.get(f"{space}LastModified")
-    if key is None or size is None or etag is None or modified is None:
-        raise ValueError("an entry without Key, Size, ETag or LastModified")
+    if key is None or size is None or etag is None:
+        raise ValueError("an entry without Key, Size or ETag")
     return ObjectInfo(
         _unquote(key, is_quoted),
         int(size),
-        etag if etag[:1] == '"' else f'"{etag}"',
-        _parse_time(modified, seconds_of_day),
+        quote_etag(etag),
+        _parse_time(modified or "", seconds_of_day),
     )
 
 
 def _parse_time(text: str, seconds_of_day: dict[str, int]) -> int:
-    """Return nanoseconds since the epoch for ``2026-11-21T03:04:05.678Z``.
+    """Return nanoseconds since the epoch for ``2026-11-21T03:04:05.678Z``, UTC.
+
+    0 for what is no such time, or before the epoch: a page is not refused for a wrong clock.
 
     Days repeat within a page, so each is computed once; `datetime` would take three times as long.
     """
-    day = seconds_of_day.get(text[:10])
-    if day is None:
-        day = timegm((int(text[:4]), int(text[5:7]), int(text[8:10]), 0, 0, 0))
-        seconds_of_day[text[:10]] = day
-    if text[10:11] != "T" or text[-1] != "Z":
-        raise ValueError(f"not a time: {text!r}")
-    seconds = day + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
-    return seconds * 10**9 + int(text[20:-1].ljust(9, "0")[:9])
+    try:
+        day = seconds_of_day.get(text[:10])
+        if day is None:
+            day = timegm((int(text[:4]), int(text[5:7]), int(text[8:10]), 0, 0, 0))
+            seconds_of_day[text[:10]] = day
+        if text[10:11] != "T":
+            return 0
+        seconds = day + int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
+        fraction = text[20:-1] if text[-1] == "Z" else text[19:].removesuffix("+00:00")[1:]
+        return max(0, seconds * 10**9 + int(fraction.ljust(9, "0")[:9]))
+    except ValueError:
+        return 0
 
 
 def _unquote(text: str, is_quoted: bool) -> str:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SLOW_LINK_BYTES_PER_SECOND = 2 * 1024 * 1024
+"""What all requests in flight have to share at least; 20 Mbit/s are more."""
+
+MIN_SHARERS = 8
+"""A request that is sent alone may get company a moment later."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -31,8 +37,9 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: how often a request is sent at most, the first time included.
-        deadline_seconds: for all attempts and the pauses between them.
-        attempt_seconds: for one; a request that hangs is cut off and sent again elsewhere.
+        deadline_seconds: for all attempts and the pauses between them, transfers apart.
+        attempt_seconds: for one, its transfer apart; a request that hangs is cut off and sent again
+            elsewhere.
         first_delay_seconds: the longest pause before the second attempt; it doubles each time.
         max_delay_seconds: the longest pause before any.
     """
@@ -72,7 +79,14 @@ class Retry:
         self._jitter = jitter
         self.retry_count = 0
 
-    async def run(self, attempt: Callable[[], Awaitable[_Answer]], kind: str, name: str) -> _Answer:
+    async def run(
+        self,
+        attempt: Callable[[], Awaitable[_Answer]],
+        kind: str,
+        name: str,
+        *,
+        size_bytes: int = 0,
+    ) -> _Answer:
         """Return what *attempt* returns, as soon as it does.
 
         Attempts that raise `StoreUnavailableError` or take too long are repeated; any other error
@@ -82,18 +96,22 @@ class Retry:
             attempt: sends the request once.
             kind: for messages: ``GET``.
             name: for messages: the key.
+            size_bytes: of the answer, if it is large enough to take time on a slow link.
 
         Raises:
             StoreUnavailableError: of the last attempt, when there is no more time or attempt.
             StoreError: whatever else an attempt raises.
         """
         policy = self._policy
-        now = trio.current_time()
-        deadline = now + policy.deadline_seconds
+        now = started = trio.current_time()
+        transfer_seconds = 0.0
         number = 1
         while True:
             failure: StoreUnavailableError
-            with trio.CancelScope(deadline=min(now + policy.attempt_seconds, deadline)) as scope:
+            transfer_seconds = max(transfer_seconds, self._transfer_seconds(size_bytes))
+            deadline = started + policy.deadline_seconds + transfer_seconds
+            attempt_end = now + policy.attempt_seconds + transfer_seconds
+            with trio.CancelScope(deadline=min(attempt_end, deadline)) as scope:
                 try:
                     answer = await attempt()
                 except StoreUnavailableError as error:
@@ -103,7 +121,8 @@ class Retry:
                     return answer
             if scope.cancelled_caught:
                 failure = DeadlineError(f"{kind} {name!r}: no answer in time")
-            if isinstance(failure, ThrottledError):
+            # A slow link shows as time-outs: it is to have fewer requests at a time, too.
+            if isinstance(failure, ThrottledError | DeadlineError):
                 self._concurrency.note_throttled()
             delay = self._delay_seconds(number)
             now = trio.current_time() + delay
@@ -115,6 +134,14 @@ class Retry:
             self.retry_count += 1
             number += 1
             await trio.sleep(delay)
+
+    def _transfer_seconds(self, size_bytes: int) -> float:
+        """Return how long an answer of *size_bytes* may take on a slow link that others share.
+
+        CRT reports nothing before a part is complete, so nobody can see whether bytes flow.
+        """
+        sharers = max(MIN_SHARERS, self._concurrency.in_flight)
+        return size_bytes * sharers / SLOW_LINK_BYTES_PER_SECOND
 
     def _delay_seconds(self, number: int) -> float:
         policy = self._policy

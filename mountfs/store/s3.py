@@ -29,7 +29,7 @@ from mountfs.store.crt import CONNECTIONS_HEADROOM, ideal_connections, make_crt_
 from mountfs.store.diagnosis import explain
 from mountfs.store.endpoint import express_zone
 from mountfs.store.express_listing import list_in_order
-from mountfs.store.list_xml import parse_list_page
+from mountfs.store.list_xml import parse_list_page, quote_etag
 from mountfs.store.request_builder import RequestBuilder
 from mountfs.store.retry import Retry, RetryPolicy
 from mountfs.store.tls_check import check_tls
@@ -151,7 +151,10 @@ class S3Store:
         self.concurrency.in_flight += 1
         try:
             return await self._retry.run(
-                partial(self._get_once, object_id, start, stop), "GET", object_id.key
+                partial(self._get_once, object_id, start, stop),
+                "GET",
+                object_id.key,
+                size_bytes=stop - start,
             )
         finally:
             self.concurrency.in_flight -= 1
@@ -210,18 +213,22 @@ class S3Store:
         # for a part. Both send exactly one GET for a range that is no larger than a part.
         try:
             exchange = await self._send(
-                "GET", S3RequestType.GET_OBJECT, None, self._build.get(key, etag, start, stop), key
+                "GET",
+                S3RequestType.GET_OBJECT,
+                None,
+                partial(self._build.get, key, etag, start, stop),
+                key,
             )
         except RangeError:
             # The range lies within the version that was asked for. So probably there is another one
             # by now, and the store looked at the range before it looked at If-Match: find out.
             info = await self._head_once(key)
-            if info.etag != etag:
+            if info.etag != quote_etag(etag):
                 raise PreconditionFailedError(f"GET {key!r}: was replaced", status=416) from None
             raise
         chunks = exchange.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        if (found := _header(exchange, "etag")) != etag:
+        if (found := quote_etag(_header(exchange, "etag"))) != quote_etag(etag):
             raise PreconditionFailedError(
                 f"GET {key!r}: the store sent version {found} instead of {etag}",
                 request_id=_header(exchange, "x-amz-request-id"),
@@ -243,7 +250,7 @@ class S3Store:
     async def _list_once(self, build: Callable[[], HttpRequest], prefix: str) -> ListPage:
         try:
             exchange = await self._send(
-                "LIST", S3RequestType.DEFAULT, "ListObjectsV2", build(), prefix
+                "LIST", S3RequestType.DEFAULT, "ListObjectsV2", build, prefix
             )
         except ObjectNotFoundError as error:
             # A LIST names no object. Not every store says which bucket it misses.
@@ -264,34 +271,40 @@ class S3Store:
 
     async def _head_once(self, key: str) -> ObjectInfo:
         exchange = await self._send(
-            "HEAD", S3RequestType.DEFAULT, "HeadObject", self._build.head(key), key
+            "HEAD", S3RequestType.DEFAULT, "HeadObject", partial(self._build.head, key), key
         )
         modified = _header(exchange, "last-modified")
-        return ObjectInfo(
-            key,
-            int(_header(exchange, "content-length") or 0),
-            _header(exchange, "etag"),
-            int(parsedate_to_datetime(modified).timestamp()) * 10**9 if modified else 0,
-        )
+        try:
+            return ObjectInfo(
+                key,
+                int(_header(exchange, "content-length") or 0),
+                quote_etag(_header(exchange, "etag")),
+                int(parsedate_to_datetime(modified).timestamp()) * 10**9 if modified else 0,
+            )
+        except ValueError as error:
+            raise StoreUnavailableError(f"HEAD {key!r}: cannot be read: {error}") from error
 
     async def _send(
         self,
         kind: str,
         request_type: S3RequestType,
         operation: str | None,
-        request: HttpRequest,
+        build: Callable[[], HttpRequest],
         name: str,
     ) -> Exchange:
         """Send one request; return a good answer or raise our error for a bad one."""
         self.requests[kind] += 1
         exchange = Exchange(self._token)
-        await exchange.run(
-            self._client.make_request,
-            type=request_type,
-            request=request,
-            operation_name=operation,
-            signing_config=self._credentials.signing_config,
-        )
+        try:
+            await exchange.run(
+                self._client.make_request,
+                type=request_type,
+                request=build(),
+                operation_name=operation,
+                signing_config=self._credentials.signing_config,
+            )
+        except Exception as unsent:  # whatever awscrt raises instead of sending
+            raise translate_crt_error(unsent, f"{kind} {name!r}") from unsent
         if exchange.error is not None:
             error = translate_crt_error(exchange.error, f"{kind} {name!r}")
             if isinstance(error, CredentialsError):

@@ -108,6 +108,8 @@ def translate_crt_error(error: BaseException, what: str) -> StoreError:
     """Return our error for one of awscrt; *what* says what was asked, e.g. ``GET 'key'``."""
     if isinstance(error, S3ResponseError):
         return error_of_response(error.status_code, error.headers, error.body, what)
+    if isinstance(error, UnicodeError | TypeError):  # awscrt says it with either
+        return RequestRejectedError(f"{what}: cannot be sent: {error}")
     if not isinstance(error, AwsCrtError):
         return StoreUnavailableError(f"{what}: {error!r}")
     name = str(error.name)

@@ -47,6 +47,34 @@ def test_a_bad_option(tmp_path: Path, mountpoint: Path) -> None:
     check(result, 2, "--part-size: 'big' is not a size such as 512M, 4G or 1GiB")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--endpoint-url", "https://user:pass/word@host"),
+        ("--endpoint-url", "https://user:pass?word@host"),
+        ("--endpoint-url", "https://user:pass word@host"),
+        ("--endpoint-url", "user:pass@host"),
+        ("--endpoint-urll=https://user:pass@host",),
+        ("-o", "endpoint-urll=https://user:pass/word@host"),
+        ("https://user:pass@host",),
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(
+    tmp_path: Path, mountpoint: Path, arguments: tuple[str, ...]
+) -> None:
+    """Terminals are recorded and shared; whatever else is wrong with the address."""
+    result = run("s3://b", mountpoint, *arguments, env=environment(tmp_path))
+    check(result, 2, "***@host")
+    assert "pass" not in result[2].replace("password", "")
+    assert "word@" not in result[2]
+
+
+def test_a_bad_port(tmp_path: Path, mountpoint: Path) -> None:
+    """Usage: 2."""
+    result = run("s3://b", mountpoint, "--endpoint-url", "http://h:8O", env=environment(tmp_path))
+    check(result, 2, "--endpoint-url: 'http://h:8O' is not an address")
+
+
 def test_a_bad_variable(tmp_path: Path, mountpoint: Path) -> None:
     """Usage: 2."""
     env = environment(tmp_path, MOUNTFS_PART_SISE="1M")
@@ -126,7 +154,9 @@ def test_version_and_help(tmp_path: Path) -> None:
     code, stdout, stderr = run("--version", env=environment(tmp_path))
     assert (code, stderr) == (0, "")
     assert stdout.startswith("mountfs ")
-    assert run("--help", env=environment(tmp_path))[0] == 0
+    code, stdout, stderr = run("--help", env=environment(tmp_path, COLUMNS="80"))
+    assert (code, stderr) == (0, "")
+    assert not [line for line in stdout.splitlines() if len(line) > 80]
 
 
 def test_status_prints_a_list_whatever_is_mounted(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
         f"aws_secret_access_key = {SECRET}",
         f'{{"SecretAccessKey": "{SECRET}", "SessionToken": "{SECRET}"}}',
         "cannot reach http://user:" + "pass%2Fword" + "@host:9000/bucket",
+        f"cannot reach 'https://user:p@ss{SECRET}@host'",
+        f"cannot reach https://user:{SECRET}@host/",
     ],
 )
 def test_a_secret_is_replaced(text: str) -> None:

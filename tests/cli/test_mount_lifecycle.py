@@ -168,6 +168,32 @@ def test_a_lazy_umount_detaches_and_lets_users_finish(place: Place) -> None:
     wait_until(lambda: not is_running(pid))
 
 
+def test_a_mount_whose_name_is_taken_works_unannounced(place: Place, tmp_path: Path) -> None:
+    """Whoever has bound it cannot keep us from mounting; status and umount do without the pid."""
+    name = f"mountfs-test/{tmp_path}"
+    program = (
+        "import sys\n"
+        "from mountfs.command import cli, presence\n"
+        f"presence.address_of = lambda device: '\\0' + {name!r}\n"
+        "sys.exit(cli.main())\n"
+    )
+    with socket.socket(socket.AF_UNIX) as squatter:
+        squatter.bind("\0" + name)
+        command = [sys.executable, "-c", program, place.source, str(place.mountpoint)]
+        subprocess.run(command, env=place.env, check=True, timeout=TIMEOUT_SECONDS)
+    wait_until(lambda: "WARNING mountfs.command.mount: not announced" in place.log.read_text())
+    status = place.status()
+    assert ("ok", None) == (status["state"], status["pid"])
+    with holding(place) as holder:
+        done = place.run("umount", place.mountpoint)
+        assert done.returncode == 9
+        assert f"pid {holder.pid} (" in done.stderr
+    assert (place.mountpoint / "file").read_bytes() == b"content"
+    assert place.run("umount", place.mountpoint).returncode == 0
+    assert not place.is_mounted()
+    wait_until(lambda: "is unmounted" in place.log.read_text())
+
+
 def test_sigterm_unmounts(place: Place) -> None:
     """As umount does."""
     pid = place.mount()

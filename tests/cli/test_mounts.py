@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mountfs.command.holders import MAX_USES, find_holders
+from mountfs.command.holders import MAX_USES, Holder, find_holders
 from mountfs.command.mountpoint import check_host, check_mountpoint
 from mountfs.command.presence import find_pid, listen
 from mountfs.command.umount import unmount
@@ -95,6 +95,12 @@ def test_holders_are_found_by_open_files_directories_and_mappings(tmp_path: Path
     assert len(holder.uses) == min(MAX_USES, holder.use_count)
     assert holder.use_count >= 3
     assert str(held) in str(holder) or "more" in str(holder)
+
+
+def test_a_holder_is_one_line() -> None:
+    """Whoever names a file with a newline does not write lines of our log."""
+    holder = Holder(pid=7, name="a\nb", uses=("open /mnt/\x1b[2Ja\nä",), use_count=1)
+    assert str(holder) == "pid 7 (a\\nb): open /mnt/\\x1b[2Ja\\nä"
 
 
 def test_a_mount_inside_of_it_holds_a_mount(tmp_path: Path) -> None:

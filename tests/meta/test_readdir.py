@@ -223,3 +223,27 @@ async def test_the_mtime_of_a_directory_is_the_newest_below_it() -> None:
         directory = await find_directory(namespace, b"d")
         await read_names(namespace, directory)
         assert directory.mtime_ns == 3 * 10**9
+
+
+async def test_a_known_directory_is_complete_at_once() -> None:
+    """No task is needed for a page that is fresh."""
+    store = FakeStore()
+    put_empty(store, ["a", "b"])
+    async with open_namespace(MetadataConfig(), store) as namespace:
+        await read_names(namespace, namespace.root)
+        stream = namespace.open_directory(namespace.root)
+        entries = stream.entries_if_known(0)
+        stream.close()
+        assert entries is not None
+        assert [b"a", b"b"] == [node.name for node in entries]
+
+
+async def test_a_node_that_is_gone_has_no_time_left() -> None:
+    """The kernel must not keep what `readdir` still shows."""
+    store = FakeStore()
+    store.put("a", b"1")
+    async with open_namespace(MetadataConfig(), store) as namespace:
+        node = await namespace.lookup(namespace.root, b"a")
+        store.put("a", b"2")
+        await namespace.refresh(node)
+        assert 0.0 == namespace.remaining_seconds(node, trio.current_time())

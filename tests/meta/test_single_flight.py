@@ -210,3 +210,60 @@ async def test_who_waits_when_the_mount_is_closed_gets_an_error(autojump_clock: 
             await trio.sleep(1.0)
         await trio.sleep(1.0)
         assert caught == [True]
+
+
+async def test_a_bug_fails_who_waits_and_not_the_mount(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong with one answer, the next one may be good."""
+    store = FakeStore()
+    store.put("a", b"")
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a bug")
+
+    async with open_namespace(DEFAULT, store) as namespace:
+        for place in ("mountfs.meta.fetch.read_page", "mountfs.meta.listing.Listing.extend"):
+            with monkeypatch.context() as broken:
+                broken.setattr(place, fail)
+                with pytest.raises(StoreUnavailableError, match="internal error"):
+                    await read_names(namespace, namespace.root)
+        assert await read_names(namespace, namespace.root) == [b"a"]
+    assert "a bug" in caplog.text
+
+
+async def test_a_list_from_before_does_not_revive_a_stale_node(autojump_clock: MockClock) -> None:
+    """The store denied the version after the LIST was sent: its answer is too old."""
+    store = FakeStore(latency_seconds=1.0)
+    store.put("a", b"1")
+    async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
+        node = await find(namespace, b"a")
+        assert isinstance(node, File)
+        await trio.sleep(100.0)
+        nursery.start_soon(read_names, namespace, namespace.root)
+        await trio.sleep(0.5)
+        newest = store.put("a", b"2")
+        namespace.note_stale(node)
+        found = await find(namespace, b"a")
+        assert isinstance(found, File)
+        assert (found.etag, node.is_stale) == (newest.etag, True)
+
+
+async def test_an_answer_from_before_leaves_a_stale_node_stale(autojump_clock: MockClock) -> None:
+    """Until a later one settles it, one way or the other."""
+    store = FakeStore(latency_seconds=1.0)
+    store.put("a", b"1")
+    async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
+        node = await find(namespace, b"a")
+        assert isinstance(node, File)
+        await trio.sleep(100.0)
+        nursery.start_soon(read_names, namespace, namespace.root)
+        await trio.sleep(0.5)
+        namespace.note_stale(node)
+        await trio.sleep(1.0)
+        stale = [node.is_stale]
+        assert namespace.lookup_if_fresh(namespace.root, b"a") is None
+        assert await find(namespace, b"a") is node  # the store has it after all
+        stale.append(node.is_stale)
+        assert stale == [True, False]
+        assert not namespace.root.stale_since

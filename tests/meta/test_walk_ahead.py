@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from mountfs.errors import StoreUnavailableError
+from mountfs.errors import AccessDeniedError, StoreUnavailableError
 from mountfs.meta.config import MetadataConfig
 from mountfs.meta.namespace import open_namespace
 from mountfs.meta.node import Directory
@@ -223,16 +223,13 @@ async def test_nothing_is_listed_ahead_without_time_to_use_it() -> None:
         assert all(request.delimiter for request in store.log)
 
 
-async def test_a_failed_scan_fails_its_readers_and_the_next_walk_works(
-    autojump_clock: MockClock,
-) -> None:
-    """An error belongs to whoever waited for that page."""
+async def test_a_failed_scan_fails_nobody(autojump_clock: MockClock) -> None:
+    """Who waited for its page lists the directory alone."""
     store = make_store(flat_tree(20, 10))
     async with open_namespace(DEFAULT, store) as namespace:
         names = await read_names(namespace, namespace.root)
         store.faults.append(StoreUnavailableError("down"))
-        with pytest.raises(StoreUnavailableError):
-            await read_in_order(namespace, names[:1])
+        await read_in_order(namespace, names[:1])
         assert await read_tree(namespace) == expected_tree(flat_tree(20, 10))
 
 
@@ -273,3 +270,42 @@ async def test_a_deep_tree_is_walked_to_its_ground() -> None:
             directory = entry
         assert await read_names(namespace, directory) == [b"x"]
         assert lists(store) == 2
+
+
+async def test_a_walk_works_where_only_lists_with_a_delimiter_are_permitted(
+    autojump_clock: MockClock,
+) -> None:
+    """The refusal is remembered for the walk."""
+    keys = flat_tree(20, 10)
+    store = make_store(keys)
+    store.fault_for = lambda request: None if request.delimiter else AccessDeniedError("no")
+    async with open_namespace(DEFAULT, store) as namespace:
+        assert await read_tree(namespace) == expected_tree(keys)
+        assert sum(not request.delimiter for request in store.log) == 1
+
+
+async def test_a_lookup_beside_a_failing_scan_asks_itself(autojump_clock: MockClock) -> None:
+    """The scan was only a short cut."""
+    store = make_store(flat_tree(20, 10))
+    store.fault_for = lambda request: None if request.delimiter else AccessDeniedError("no")
+    async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
+        names = await read_names(namespace, namespace.root)
+        second = await find_directory(namespace, names[1])
+        nursery.start_soon(read_names, namespace, await find_directory(namespace, names[0]))
+        await trio.sleep(0.01)
+        assert (await namespace.lookup(second, b"f000005")).name == b"f000005"
+
+
+async def test_a_bug_in_a_scan_does_not_end_the_mount(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the directories are listed alone."""
+
+    def read(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("mountfs.meta.flat_scan.FlatScan.read", read)
+    keys = flat_tree(3, 3)
+    async with open_namespace(DEFAULT, make_store(keys)) as namespace:
+        assert await read_tree(namespace) == expected_tree(keys)
+    assert "a bug" in caplog.text

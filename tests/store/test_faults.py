@@ -286,3 +286,22 @@ async def test_finished_exchanges_need_no_garbage_collector(
                 await wait_all_tasks_blocked()
     finally:
         gc.enable()
+
+
+async def test_an_etag_without_quotes_is_the_same(
+    store: S3Store, fault_server: FaultServer
+) -> None:
+    """Some stores leave the quotes out, in listings or in headers."""
+    fault_server.answers.append(part_of_body(10, 20, etag=ETAG.strip('"')))
+    assert BODY[10:20] == await store.get(OBJECT, 10, 20)
+
+
+@pytest.mark.parametrize(
+    ("etag", "expected"), [('"\ud800"', RequestRejectedError), ('"\n"', StoreError)]
+)
+async def test_what_awscrt_refuses_to_send_is_an_error_of_ours(
+    store: S3Store, etag: str, expected: type[StoreError]
+) -> None:
+    """Nothing of awscrt's gets out of the store."""
+    with pytest.raises(expected):
+        await store.get(ObjectId("key", etag), 10, 20)

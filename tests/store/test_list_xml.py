@@ -117,8 +117,6 @@ def test_a_time_without_a_fraction_will_do() -> None:
         listing(entry("a"))[:-30],
         listing("<Contents><Key>a</Key></Contents>"),
         listing(entry("a").replace("<Size>1<", "<Size>many<")),
-        listing(entry("a", modified="yesterday")),
-        listing(entry("a", modified="2026-11-21 03:04:05.678Z")),
         listing(more="<IsTruncated>true</IsTruncated>"),
     ],
 )
@@ -126,3 +124,24 @@ def test_what_is_no_listing_is_refused(body: bytes) -> None:
     """As ValueError, whatever it is."""
     with pytest.raises(ValueError):  # noqa: PT011 - the message is for a log, its words do not matter
         parse_list_page(body)
+
+
+@pytest.mark.parametrize(
+    ("modified", "expected"),
+    [
+        (TIME.replace("Z", "+00:00"), TIME_NS),
+        (TIME.replace("Z", ""), TIME_NS),
+        (TIME.replace(".678Z", ""), TIME_NS - 678_000_000),
+        ("1969-12-31T23:59:59Z", 0),
+        ("0001-01-01T00:00:00Z", 0),
+        ("0000-00-00T00:00:00Z", 0),
+        ("yesterday", 0),
+        ("", 0),
+        ("2026-11-21T", 0),
+        ("2026-11-21 03:04:05.678Z", 0),
+    ],
+)
+def test_a_strange_time_does_not_fail_the_page(modified: str, expected: int) -> None:
+    """One wrong clock must not make a directory unreadable."""
+    (info,) = parse_list_page(listing(entry("a", modified=modified))).objects
+    assert expected == info.mtime_ns

@@ -144,3 +144,21 @@ async def test_cancellation_goes_through(autojump_clock: MockClock) -> None:
         await retry.run(attempts, "GET", "key")
     assert scope.cancelled_caught
     assert 1 == len(attempts.times)
+
+
+async def test_a_large_answer_has_the_time_that_a_slow_link_needs(
+    autojump_clock: MockClock,
+) -> None:
+    """25 parts of 8 MiB share 20 Mbit/s: each takes 84 s, and none is sent twice."""
+    retry, concurrency = make_retry()
+    concurrency.in_flight = 25
+    attempts = Attempts(84.0)
+    assert "answer" == await retry.run(attempts, "GET", "key", size_bytes=8 * 1024 * 1024)
+    assert 1 == len(attempts.times)
+
+
+async def test_a_time_out_lowers_the_limit(autojump_clock: MockClock) -> None:
+    """A link that is too slow for so many requests gets fewer."""
+    retry, concurrency = make_retry()
+    await retry.run(Attempts(float("inf")), "GET", "key")
+    assert (1, True) == (concurrency.throttled_count, concurrency.limit < 16)
