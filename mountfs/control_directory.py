@@ -6,6 +6,8 @@ that moment, so that size and contents always agree, with and without ``open``.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -39,11 +41,15 @@ class ControlDirectory:
         self._snapshots: dict[int, bytes] = {}
         self._next_inode = FIRST_INODE + 1
 
-    def lookup(self, name: bytes) -> Attributes | None:
-        """Make an inode with the present text of *name*; None when there is no such file."""
+    def lookup(self, name: bytes) -> Attributes:
+        """Make an inode with the present text of *name*.
+
+        Raises:
+            OSError: there is no such file.
+        """
         text = self._texts.read(name)
         if text is None:
-            return None
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         inode = self._next_inode
         self._next_inode += 1
         self._snapshots[inode] = text
@@ -62,10 +68,16 @@ class ControlDirectory:
         """Return the names of all files."""
         return self._texts.names()
 
-    def read(self, inode: int, start: int, stop: int) -> bytes | None:
-        """Return a piece of the text of *inode*; None when it is forgotten."""
+    def read(self, inode: int, start: int, stop: int) -> bytes:
+        """Return a piece of the text of *inode*.
+
+        Raises:
+            OSError: the inode is none of ours, or forgotten.
+        """
         text = self._snapshots.get(inode)
-        return None if text is None else text[start:stop]
+        if text is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return text[start:stop]
 
     def forget(self, inode: int) -> None:
         """Drop the text of *inode*, which the kernel does not know any more."""

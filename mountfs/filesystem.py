@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CONTROL_ATTRIBUTES = AttributesConfig(file_mode=0o444, dir_mode=0o555)
+"""The control files belong to whoever mounts, and whoever comes in may read them: no secrets
+there."""
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
 
 
@@ -84,7 +88,9 @@ class Filesystem:
         self._blocks = blocks
         self._kernel = kernel
         self._source = AttributesSource(config.attributes)
-        self._control = ControlDirectory(texts, self._source, namespace.root.mtime_ns)
+        self._control = ControlDirectory(
+            texts, AttributesSource(CONTROL_ATTRIBUTES), namespace.root.mtime_ns
+        )
         self._streams: dict[int, DirectoryStream] = {}
         self._next_handle = 1
 
@@ -100,8 +106,10 @@ class Filesystem:
         if len(name) > NAME_MAX_BYTES:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         directory = self._table.get(parent)
+        if parent == self._control.inode:
+            return Entry(self._control.lookup(name), 0.0, KERNEL_FOREVER_SECONDS)
         if type(directory) is not Directory:
-            return self._lookup_control(parent, name)
+            return None
         if directory is self._namespace.root and name == control_directory.NAME:
             attributes = self._control.attributes(self._control.inode)
             assert attributes is not None
@@ -263,7 +271,7 @@ class Filesystem:
         """Return up to *size_bytes* from *offset* on if they are in memory; nothing at the end."""
         node = self._table.get(inode)
         if type(node) is not File:
-            return self._read_control(inode, offset, offset + size_bytes)
+            return self._control.read(inode, offset, offset + size_bytes)
         stop = min(offset + size_bytes, node.size_bytes)
         if offset >= stop:
             return b""
@@ -324,20 +332,6 @@ class Filesystem:
         reader.open_count = max(0, reader.open_count - 1)
         if not reader.open_count and self._blocks.reader_of(inode) is reader:
             self._blocks.drop_reader(inode)
-
-    def _lookup_control(self, parent: int, name: bytes) -> Entry | None:
-        if parent != self._control.inode:
-            return None
-        attributes = self._control.lookup(name)
-        if attributes is None:
-            raise ObjectNotFoundError(f"no control file {name!r}")
-        return Entry(attributes, 0.0, KERNEL_FOREVER_SECONDS)
-
-    def _read_control(self, inode: int, start: int, stop: int) -> bytes:
-        text = self._control.read(inode, start, stop)
-        if text is None:
-            raise OSError(errno.ESTALE, "no such inode")
-        return text
 
     def _directory(self, inode: int) -> Directory:
         node = self._table.get(inode)

@@ -179,7 +179,7 @@ class BlockCache:
             except StoreError as error:
                 block.error = error
             except Exception as error:
-                log.exception("a fill of %s failed", reader.object_id.key)
+                log.exception("a fill of %r failed", reader.object_id.key)
                 block.error = StoreUnavailableError(f"internal error: {error}")
         # Nothing is awaited from here on: the block, the list and the budget change together.
         self.budget.release(size)

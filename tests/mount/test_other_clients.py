@@ -95,7 +95,8 @@ def read_old_or_stale(descriptor: int, start: int, old: bytes) -> str:
     got: list[bytes] = []
     outcome = outcome_of(lambda: got.append(os.pread(descriptor, MIB, start)))
     assert outcome in {"done", "ESTALE"}
-    assert got == [] or got == [old[start : start + MIB]]
+    # A read may end before a page that cannot be had; the next one then fails.
+    assert got == [] or (got[0] and got[0] == old[start : start + len(got[0])])
     return outcome
 
 
