@@ -38,6 +38,10 @@ SKIP_BYTES = 256 * 1024
 NEAR_BYTES = MIB
 """A read that begins no farther behind a cursor moves it, instead of beginning another one."""
 
+STREAK = 2
+"""Reads that each continue the one before, until a reader is a sequential one: of random reads of
+1 MiB in 2 GiB, one of a hundred continues another by chance."""
+
 PARTS_PER_WINDOW = 8
 """Requests that a window is spread over: enough to hide the latency of each."""
 
@@ -54,7 +58,7 @@ class Cursor:
         planned_to: up to where data has been asked for on its behalf.
         run_bytes: how much was read in order.
         last_size_bytes: the size of the read before.
-        streak: reads in order; 0 means that nothing speaks for a sequential reader yet.
+        streak: reads that continued the one before; see `STREAK`.
         touched_at: when it was last used, in the caller's clock.
     """
 
@@ -117,7 +121,9 @@ def advance(cursor: Cursor, start: int, stop: int) -> None:
     else:
         # A large read that is not aligned arrives as a full request and a small rest: that is one
         # random read, not the beginning of a stream. So a smaller read does not count.
-        if start == 0 or (gap >= 0 and cursor.run_bytes and size >= cursor.last_size_bytes):
+        if start == 0:
+            cursor.streak = STREAK  # who begins at the beginning mostly goes on
+        elif gap >= 0 and cursor.run_bytes and size >= cursor.last_size_bytes:
             cursor.streak += 1
         cursor.run_bytes += max(0, stop - cursor.position)
     if gap >= 0:
@@ -139,13 +145,11 @@ def plan_read(
     """
     if file_bytes <= SMALL_FILE_BYTES:
         return Plan(0, file_bytes, file_bytes)
-    if start >= file_bytes - TAIL_BYTES and cursor.streak < 2:
+    if start >= file_bytes - TAIL_BYTES and cursor.streak < STREAK:
         return Plan(min(start, file_bytes - TAIL_BYTES), file_bytes, file_bytes)
-    if cursor.streak == 0:
+    if cursor.streak < STREAK:
         return Plan(start, stop, stop)
-    # One read that continues another may be chance; the second one that does is not.
-    growth = 1 if cursor.streak == 1 and cursor.run_bytes < cursor.position else GROWTH
-    window = min(max_window_bytes, max(2 * HEAD_BYTES, growth * cursor.run_bytes))
+    window = min(max_window_bytes, max(2 * HEAD_BYTES, GROWTH * cursor.run_bytes))
     return Plan(start, stop, max(stop, min(file_bytes, cursor.position + window)))
 
 
