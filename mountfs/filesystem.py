@@ -223,7 +223,10 @@ class Filesystem:
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
         if not node.is_served:
             reader.request_first()
-            return False
+            if (
+                node.size_bytes
+            ):  # of an empty object there is nothing to get, so nothing to wait for
+                return False
         reader.open_count += 1
         return True
 
@@ -246,7 +249,6 @@ class Filesystem:
             if node.is_detached:
                 await self._invalidate(node)
                 raise OSError(errno.ESTALE, "the object was replaced")
-            node.is_served |= is_empty
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
         reader.open_count += 1
         try:

@@ -23,28 +23,20 @@ MIB = 1024 * 1024
 FOREVER = MetadataConfig(ttl=Ttl(float("inf")))
 
 
-def test_regression_an_object_that_was_listed_empty_and_filled_then_is_not_empty(
-    tmp_path: Path,
-) -> None:
-    """Others create an object empty and fill it then; `open` of an empty one asks."""
+def test_an_object_that_was_listed_empty_is_empty_until_somebody_asks(tmp_path: Path) -> None:
+    """There is nothing to get, so `open` finds out nothing; `O_DIRECT` asks whatever the TTL."""
     store = FakeStore()
     store.put("f", b"")
     with mounting_fake(store, tmp_path / "mnt", metadata=FOREVER) as mount:
         assert ["f"] == os.listdir(mount.path)
         mount.call(lambda: store.put("f", b"filled"))
-        assert b"filled" == (mount.path / "f").read_bytes()
-
-
-def test_opening_an_empty_file_again_asks_nothing(tmp_path: Path) -> None:
-    """A thousand empty `__init__.py` cost a request each, once."""
-    store = FakeStore()
-    store.put("f", b"")
-    with mounting_fake(store, tmp_path / "mnt", metadata=FOREVER) as mount:
         assert b"" == (mount.path / "f").read_bytes()
-        before = mount.call(lambda: sum(store.requests.values()))
-        for _ in range(10):
-            assert b"" == (mount.path / "f").read_bytes()
-        assert before == mount.call(lambda: sum(store.requests.values()))
+        descriptor = os.open(mount.path / "f", os.O_RDONLY | os.O_DIRECT)
+        try:
+            assert len(b"filled") == os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+        assert b"filled" == (mount.path / "f").read_bytes()
 
 
 def test_a_time_before_1970_is_1970(tmp_path: Path) -> None:
