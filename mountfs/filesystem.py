@@ -223,9 +223,7 @@ class Filesystem:
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
         if not node.is_served:
             reader.request_first()
-            if (
-                node.size_bytes
-            ):  # of an empty object there is nothing to get, so nothing to wait for
+            if node.size_bytes:  # an empty object has nothing to wait for
                 return False
         reader.open_count += 1
         return True
@@ -241,10 +239,7 @@ class Filesystem:
             StoreError: the first request failed.
         """
         node = self._file(inode)
-        # Of an empty object there is nothing to get. Others create objects empty and fill them
-        # then.
-        is_empty = not node.size_bytes and not node.is_served
-        if flags & os.O_DIRECT or is_empty:
+        if flags & os.O_DIRECT:
             await self._namespace.refresh(node)
             if node.is_detached:
                 await self._invalidate(node)
