@@ -30,7 +30,10 @@ class AttributesConfig:
 
 
 class Attributes(NamedTuple):
-    """The attributes of one inode; time in ns since the epoch, mode with the file type."""
+    """The attributes of one inode; time in ns since the epoch, mode with the file type.
+
+    ``atime_ns`` and ``ctime_ns`` are None where nothing else is known than ``mtime_ns``.
+    """
 
     inode: int
     size_bytes: int
@@ -39,6 +42,28 @@ class Attributes(NamedTuple):
     nlink: int
     uid: int
     gid: int
+    atime_ns: int | None = None
+    ctime_ns: int | None = None
+    rdev: int = 0
+
+
+class Caller(NamedTuple):
+    """Who asks: user and group, and the thread's number, 0 when it cannot be seen from here."""
+
+    uid: int
+    gid: int
+    pid: int
+
+
+class AttributeChanges(NamedTuple):
+    """What one request changes of an inode; None is left as it is. Mode without the file type."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size_bytes: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
 
 
 class Entry(NamedTuple):

@@ -6,17 +6,24 @@
     ├── UsageError                     an option, a variable or the configuration file is wrong
     ├── MountError                     the mountpoint or the kernel refused
     │   └── BusyError                  somebody uses the mount that should go away
+    ├── NotPublishedError              changes that were made through a mount are not in the bucket
     └── StoreError                     the object store refused, or could not be asked
         ├── ObjectNotFoundError        no object has this key
         ├── BucketNotFoundError        no bucket has this name
+        ├── UploadNotFoundError        no multipart upload has this id
         ├── PreconditionFailedError    the object is no longer the version that was asked for
         ├── RangeError                 the range lies outside of the object
         ├── AccessDeniedError          the credentials are good and do not suffice
         ├── CredentialsError           the credentials are missing, wrong or expired
         ├── WrongRegionError           the bucket lives elsewhere
+        ├── QuotaExceededError         the account or the bucket may not hold more
+        ├── StorageFullError           the store has no room left
+        ├── ObjectTooLargeError        no object, or no single request, may be so large
+        ├── CorruptedError             what the store says it has is not what was sent
         ├── RequestRejectedError       the store calls the request invalid; repeating it is useless
         └── StoreUnavailableError      no good answer in spite of retries
             ├── ThrottledError         the store asked us to slow down
+            ├── ConflictError          somebody else changes the same key at this moment
             └── DeadlineError          no answer in time
 
 Errors of awscrt and boto3 are translated in `mountfs.store` and nowhere else. The errno that an
@@ -41,6 +48,10 @@ class MountError(MountfsError):
 
 class BusyError(MountError):
     """Somebody uses the mount that should go away."""
+
+
+class NotPublishedError(MountfsError):
+    """Changes that were made through a mount are not in the bucket; the message says which."""
 
 
 class StoreError(MountfsError):
@@ -82,8 +93,15 @@ class BucketNotFoundError(StoreError):
     """No bucket has this name."""
 
 
+class UploadNotFoundError(StoreError):
+    """No multipart upload has this id: it was completed, aborted, or never begun."""
+
+
 class PreconditionFailedError(StoreError):
-    """The object is no longer the version that was asked for."""
+    """The object is no longer the version that was asked for.
+
+    Of a change: the key does not hold what it had to hold. Nothing was changed.
+    """
 
 
 class RangeError(StoreError):
@@ -118,6 +136,25 @@ class WrongRegionError(StoreError):
         self.region = region
 
 
+class QuotaExceededError(StoreError):
+    """The account or the bucket may not hold more."""
+
+
+class StorageFullError(StoreError):
+    """The store has no room left."""
+
+
+class ObjectTooLargeError(StoreError):
+    """No object, or no single request, may be so large."""
+
+
+class CorruptedError(StoreError):
+    """What the store says it has is not what was sent.
+
+    The key may hold that by now: whoever wrote must write again.
+    """
+
+
 class RequestRejectedError(StoreError):
     """The store calls the request invalid; repeating it is useless."""
 
@@ -128,6 +165,10 @@ class StoreUnavailableError(StoreError):
 
 class ThrottledError(StoreUnavailableError):
     """The store asked us to slow down (503 SlowDown, 429)."""
+
+
+class ConflictError(StoreUnavailableError):
+    """Somebody else changes the same key at this moment (409)."""
 
 
 class DeadlineError(StoreUnavailableError):

@@ -12,37 +12,37 @@ never a mix. So the kernel may keep the pages of an inode for as long as it like
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from mountfs import control_directory
-from mountfs.attributes import AttributesConfig, AttributesSource, Entry
-from mountfs.control_directory import ControlDirectory, ControlTexts
-from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, RangeError
+from mountfs.attributes import AttributesConfig, Entry
+from mountfs.errors import ObjectNotFoundError
 from mountfs.keys import NAME_MAX_BYTES
 from mountfs.meta.node import Directory, File
 from mountfs.ttl import KERNEL_FOREVER_SECONDS
+from mountfs.vfs.creators import Creators
+from mountfs.vfs.written_file import written_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
-    from mountfs.data.block import Block
+    from mountfs.control_directory import ControlDirectory
     from mountfs.data.block_cache import BlockCache
-    from mountfs.data.reader import Reader
     from mountfs.meta.directory_stream import DirectoryStream
     from mountfs.meta.namespace import Namespace
-
-log = logging.getLogger(__name__)
+    from mountfs.vfs.handle_counts import HandleCounts
+    from mountfs.vfs.learning import Learner
+    from mountfs.vfs.reading import Reading
+    from mountfs.vfs.showing import Showing
+    from mountfs.vfs.written_file import WrittenFile
 
 CONTROL_ATTRIBUTES = AttributesConfig(file_mode=0o444, dir_mode=0o555)
 """The control files belong to whoever mounts, and whoever comes in may read them: no secrets
 there."""
-
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +52,38 @@ class FilesystemConfig:
     Attributes:
         attributes: owner and modes.
         read_only: nobody can write through this mount; lets the kernel open files by itself.
+        is_posix: attributes are kept with the objects, and learned from them.
     """
 
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
     read_only: bool = False
+    is_posix: bool = False
 
 
-class EntryInvalidator(Protocol):
-    """Who can make the kernel forget a name."""
+class Forgetter(Protocol):
+    """Who wants to know that the kernel has forgotten a written file."""
 
-    async def invalidate_entry(self, parent: int, name: bytes) -> None:
-        """Make the kernel look up *name* in *parent* again."""
+    def note_forgotten(self, file: WrittenFile) -> None:
+        """Give back what is held for readers of *file*."""
         ...
 
 
 class Filesystem:
-    """A bucket as a read-only file system.
+    """A bucket as a file system: names and directories here, open files in `reading`.
+
+    Args:
+        config: how the mount presents itself.
+        namespace: the tree.
+        blocks: what was fetched.
+        control: the hidden directory.
+        reading: open files.
+        showing: makes attributes.
+        learner: learns those that no listing tells.
+        handles: counts what is open.
+        drafts: is told when an inode is forgotten; None if nothing can be written.
 
     Attributes:
-        stale_count: reads that were refused because the version was gone.
+        creators: threads that create files and need not ask the store before each.
     """
 
     def __init__(
@@ -78,30 +91,43 @@ class Filesystem:
         config: FilesystemConfig,
         namespace: Namespace,
         blocks: BlockCache,
-        texts: ControlTexts,
-        kernel: EntryInvalidator,
+        control: ControlDirectory,
+        reading: Reading,
+        showing: Showing,
+        learner: Learner,
+        handles: HandleCounts,
+        drafts: Forgetter | None = None,
     ) -> None:
         self.config = config
-        self.stale_count = 0
+        self.creators = Creators()
+        self.handles = handles
+        self.reading = reading
         self._namespace = namespace
         self._table = namespace.table
         self._blocks = blocks
-        self._kernel = kernel
-        self._source = AttributesSource(config.attributes)
-        self._control = ControlDirectory(
-            texts, AttributesSource(CONTROL_ATTRIBUTES), namespace.root.mtime_ns
-        )
+        self._control = control
+        self._showing = showing
+        self._source = showing.source
+        self._learner = learner
+        self._drafts = drafts
         self._streams: dict[int, DirectoryStream] = {}
+        self._begun: set[int] = set()
+        """Handles that were read from the start."""
         self._next_handle = 1
 
     # -- names
 
-    def lookup_if_ready(self, parent: int, name: bytes) -> Entry | None:
+    def lookup_if_ready(self, parent: int, name: bytes, thread: int = 0) -> Entry | None:
         """Return the entry of *name* if it is fresh, and count it as one more look-up.
+
+        Args:
+            parent: of the directory.
+            name: what to look up.
+            thread: who asks; 0 if that cannot be seen.
 
         Raises:
             OSError: ENAMETOOLONG; the kernel's own limit is larger than what directories elsewhere
-            take.
+                take. ENOENT to who is creating files there.
         """
         if len(name) > NAME_MAX_BYTES:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
@@ -115,16 +141,38 @@ class Filesystem:
             assert attributes is not None
             return Entry(attributes, KERNEL_FOREVER_SECONDS, KERNEL_FOREVER_SECONDS)
         node = self._namespace.lookup_if_fresh(directory, name)
-        return None if node is None else self.remember(node, trio.current_time())
+        if node is None:
+            if (
+                thread
+                and self.creators.use_credit(thread, parent)
+                and self._namespace.is_known_absent(directory, name)
+            ):
+                self.creators.note_missed(thread, parent, name)
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return None
+        if self.config.is_posix and not self._learner.is_learned(node):
+            return None
+        return self.remember(node, trio.current_time())
 
-    async def lookup(self, parent: int, name: bytes) -> Entry:
+    async def lookup(self, parent: int, name: bytes, thread: int = 0) -> Entry:
         """Return the entry of *name*, asking the store if need be.
+
+        Args:
+            parent: of the directory.
+            name: what to look up.
+            thread: who asks; 0 if that cannot be seen.
 
         Raises:
             ObjectNotFoundError: there is no such name.
             OSError: *parent* is no directory.
         """
-        node = await self._namespace.lookup(self._directory(parent), name)
+        try:
+            node = await self._namespace.lookup(self.directory_of(parent), name)
+        except ObjectNotFoundError:
+            if thread:
+                self.creators.note_missed(thread, parent, name)
+            raise
+        await self._learner.learn(node)
         return self.remember(node, trio.current_time())
 
     def remember(self, node: File | Directory, now: float) -> Entry:
@@ -134,11 +182,16 @@ class Filesystem:
 
     def entry_of(self, node: File | Directory, now: float) -> Entry:
         """Return the entry of *node* without counting it."""
-        seconds = min(self._namespace.remaining_seconds(node, now), KERNEL_FOREVER_SECONDS)
-        if type(node) is File:
+        seconds = self._namespace.remaining_seconds(node, now)
+        if seconds > KERNEL_FOREVER_SECONDS:
+            seconds = KERNEL_FOREVER_SECONDS
+        if type(node) is not File:
+            return Entry(self._showing.attributes_of(node), seconds, seconds)
+        if node.extra is None:  # all files of a directory of a million: without a detour
             attributes = self._source.of_file(node.number, node.size_bytes, node.mtime_ns)
-            return Entry(attributes, seconds, KERNEL_FOREVER_SECONDS)
-        return Entry(self._source.of_directory(node.number, node.mtime_ns), seconds, seconds)
+        else:
+            attributes = self._showing.attributes_of(node)
+        return Entry(attributes, seconds, KERNEL_FOREVER_SECONDS)
 
     def forget(self, inode: int, count: int) -> None:
         """Note that the kernel gave up *count* references to *inode*."""
@@ -151,6 +204,9 @@ class Filesystem:
             self._blocks.drop_reader(inode)
             if type(node) is File:
                 node.is_served = False  # the kernel has no page of it any more
+                file = written_of(node)
+                if file is not None and self._drafts is not None:
+                    self._drafts.note_forgotten(file)
 
     def getattr(self, inode: int) -> Entry:
         """Return the attributes of *inode*, also when the object is gone: the handle is still open.
@@ -173,24 +229,52 @@ class Filesystem:
         handle = self._next_handle
         self._next_handle += 1
         if inode != self._control.inode:
-            self._streams[handle] = self._namespace.open_directory(self._directory(inode))
+            self._streams[handle] = self._namespace.open_directory(self.directory_of(inode))
         return handle
 
     def entries_if_ready(
         self, handle: int, index: int, count: int
-    ) -> Sequence[File | Directory] | None:
-        """Return up to *count* entries from *index* on if known; an empty list at the end."""
-        stream = self._streams.get(handle)
-        return [] if stream is None else stream.entries_if_known(index, count)
+    ) -> Sequence[tuple[int, File | Directory]] | None:
+        """Return up to *count* entries from *index* on if known; an empty list at the end.
 
-    async def entries(self, handle: int, index: int, count: int) -> Sequence[File | Directory]:
+        Each comes with the index to go on from behind it.
+        """
+        stream = self._streams.get(handle)
+        if stream is None:
+            return []
+        found = stream.entries_if_known(index, count)
+        if found is None or not self.config.is_posix:
+            return found
+        return found if all(self._learner.is_learned(node) for _, node in found) else None
+
+    async def entries(
+        self, handle: int, index: int, count: int
+    ) -> Sequence[tuple[int, File | Directory]]:
         """Return up to *count* entries from *index* on; an empty list only at the end.
 
         Raises:
             StoreError: the listing failed.
         """
         stream = self._streams.get(handle)
-        return [] if stream is None else await stream.entries_from(index, count)
+        if stream is None:
+            return []
+        found = await stream.entries_from(index, count)
+        if self.config.is_posix:
+            await self._learner.learn_all([node for _, node in found])
+        return found
+
+    def begin_entries(self, handle: int) -> None:
+        """Note that *handle* is read from the start; if not for the first time, list again.
+
+        What ``rewinddir`` shows is the directory as of now. Index 0 does not tell: an empty
+        directory is read twice from there, since ``.`` and ``..`` come before it.
+        """
+        stream = self._streams.get(handle)
+        if stream is not None and handle in self._begun:
+            directory = stream.directory
+            stream.close()
+            self._streams[handle] = self._namespace.open_directory(directory)
+        self._begun.add(handle)
 
     def control_names(self, inode: int) -> list[bytes]:
         """Return the names in the control directory, if *inode* is that one; else nothing."""
@@ -198,146 +282,18 @@ class Filesystem:
 
     def release_directory(self, handle: int) -> None:
         """Close a directory handle."""
+        self._begun.discard(handle)
         stream = self._streams.pop(handle, None)
         if stream is not None:
             stream.close()
 
-    # -- files
-
-    def open_if_ready(self, inode: int, flags: int) -> bool:
-        """Open *inode* unless the store has to be asked first; tell whether it is open.
+    def directory_of(self, inode: int) -> Directory:
+        """Return the directory *inode*.
 
         Raises:
-            OSError: EROFS to write; ESTALE when the name is known to show another version by now,
-                upon which the kernel looks it up again and opens that.
+            OSError: ESTALE, ENOTDIR.
         """
-        if inode >= control_directory.FIRST_INODE:
-            return True
-        node = self._file(inode)
-        if flags & _WRITING:
-            raise OSError(errno.EROFS, "writing is not supported yet")
-        if node.is_stale:
-            raise OSError(errno.ESTALE, "the object was replaced")
-        if flags & os.O_DIRECT:
-            return False
-        reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
-        if not node.is_served:
-            reader.request_first()
-            if node.size_bytes:  # an empty object has nothing to wait for
-                return False
-        reader.open_count += 1
-        return True
-
-    async def open(self, inode: int, flags: int) -> None:
-        """Open *inode* and wait until the store has confirmed its version.
-
-        The listing may be old. If it is wrong, that must show here: the size that the kernel
-        believes comes with the inode, so another version cannot be served under it.
-
-        Raises:
-            OSError: ESTALE: look up again.
-            StoreError: the first request failed.
-        """
-        node = self._file(inode)
-        if flags & os.O_DIRECT:
-            await self._namespace.refresh(node)
-            if node.is_detached:
-                await self._invalidate(node)
-                raise OSError(errno.ESTALE, "the object was replaced")
-        reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
-        reader.open_count += 1
-        try:
-            if not node.is_served:
-                reader.request_first()
-                await reader.wait_opened()
-        except BaseException as error:
-            self._close(inode, reader)
-            if isinstance(error, (PreconditionFailedError, ObjectNotFoundError, RangeError)):
-                await self._note_gone(node, error)
-            raise
-
-    def release(self, inode: int) -> None:
-        """Close a handle of *inode*: what was fetched ahead for it is given up."""
-        reader = self._blocks.reader_of(inode)
-        if reader is not None:
-            self._close(inode, reader)
-
-    def read_if_ready(
-        self, inode: int, offset: int, size_bytes: int
-    ) -> bytes | tuple[memoryview, ...] | None:
-        """Return up to *size_bytes* from *offset* on if they are in memory; nothing at the end."""
-        node = self._table.get(inode)
-        if type(node) is not File:
-            return self._control.read(inode, offset, offset + size_bytes)
-        stop = min(offset + size_bytes, node.size_bytes)
-        if offset >= stop:
-            return b""
-        reader = self._blocks.reader_of(inode)
-        if reader is None:
-            return None
-        pieces = reader.read_if_ready(offset, stop)
-        if pieces is not None:
-            self._note_served(node, reader)
-        return pieces
-
-    def read(
-        self, inode: int, offset: int, size_bytes: int
-    ) -> Coroutine[Any, Any, tuple[memoryview, ...]]:
-        """Begin to read, and return what is to be awaited for up to *size_bytes* from *offset* on.
-
-        Raises:
-            OSError: ESTALE when the version is gone.
-            StoreError: the store could not be read.
-        """
-        node = self._file(inode)
-        stop = min(offset + size_bytes, node.size_bytes)
-        reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
-        return self._finish_read(node, reader, reader.begin_read(offset, stop), offset, stop)
-
-    async def _finish_read(
-        self, node: File, reader: Reader, blocks: list[Block], start: int, stop: int
-    ) -> tuple[memoryview, ...]:
-        try:
-            pieces = await reader.finish_read(blocks, start, stop)
-        except (PreconditionFailedError, ObjectNotFoundError, RangeError) as error:
-            await self._note_gone(node, error)
-        self._note_served(node, reader)
-        return pieces
-
-    def _note_served(self, node: File, reader: Reader) -> None:
-        node.is_served = True
-        if not reader.open_count and reader.is_finished:
-            self._blocks.drop_reader(node.number)
-
-    async def _note_gone(self, node: File, error: Exception) -> NoReturn:
-        """Note that the store has not this version any more, and say ESTALE.
-
-        Raises:
-            OSError: ESTALE, always: also for a deleted object, of which an open handle knows
-            nothing.
-        """
-        self.stale_count += 1
-        self._namespace.note_stale(node)
-        await self._invalidate(node)
-        log.info("%r was replaced or deleted: %s", node.key, error)
-        raise OSError(errno.ESTALE, "the object was replaced") from error
-
-    async def _invalidate(self, node: File) -> None:
-        await self._kernel.invalidate_entry(node.parent.number, node.name)
-
-    def _close(self, inode: int, reader: Reader) -> None:
-        reader.open_count = max(0, reader.open_count - 1)
-        if not reader.open_count and self._blocks.reader_of(inode) is reader:
-            self._blocks.drop_reader(inode)
-
-    def _directory(self, inode: int) -> Directory:
         node = self._table.get(inode)
         if type(node) is Directory:
             return node
         raise OSError(errno.ESTALE if node is None else errno.ENOTDIR, "not a directory")
-
-    def _file(self, inode: int) -> File:
-        node = self._table.get(inode)
-        if type(node) is File:
-            return node
-        raise OSError(errno.ESTALE if node is None else errno.EISDIR, "not a file")

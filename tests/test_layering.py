@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BASICS = {"_version", "errors", "keys", "log", "metrics", "mounts", "objects", "ttl"}
 """Top-level modules that know nothing of the others."""
 
-SEMANTICS = {"attributes", "control_directory", "filesystem"}
+SEMANTICS = {"attributes", "control_directory", "filesystem", "vfs"}
 """Top-level modules that say what a file system does: no FUSE, no S3."""
 
 # The rest is folders. A layer may import itself and what is listed.
@@ -42,7 +42,9 @@ HOMES = {
     "boto3": {"store"},
     "botocore": {"store"},
     "prometheus_client": {"basics"},
+    "_typeshed": {"datasets"},  # exists for mypy only
     "torch": {"datasets"},
+    "tqdm": {"command"},
     "trio": {"store", "meta", "data", "semantics", "fuse", "command"},
     # of the standard library, but as telling
     "argparse": {"command"},

@@ -10,13 +10,20 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mountfs.command.command_line import MountCommand, UmountCommand, parse_command_line
+from mountfs.command.command_line import (
+    MountCommand,
+    SyncCommand,
+    UmountCommand,
+    parse_command_line,
+)
 from mountfs.command.config import compose, find_file, parse_source, read_environment, read_file
 from mountfs.command.daemonize import run_in_background
 from mountfs.command.exit_code import ExitCode, exit_code_of
-from mountfs.command.mountpoint import check_host, check_mountpoint
+from mountfs.command.mountpoint import check_cache_dir, check_host, check_mountpoint
 from mountfs.command.probe import MountState
+from mountfs.command.progress import PUBLISHING_TITLE, make_display
 from mountfs.command.status import read_status, status_as_json, status_as_text
+from mountfs.command.sync import sync
 from mountfs.command.umount import clear_leftover, unmount
 from mountfs.errors import MountfsError
 from mountfs.log import redact
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
 
     from mountfs.command.config import MountConfig
     from mountfs.command.daemonize import Reporter
+    from mountfs.command.remains import Remains
+
+RECOVERY_TITLE = "uploading what an earlier mount has left"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +71,8 @@ def load_config(command: MountCommand, environment: Mapping[str, str]) -> MountC
     mountpoint = os.path.abspath(command.mountpoint)
     config = compose(source, mountpoint, layers, command.kernel_options)
     check_host(allow_other=config.allow_other)
+    if not config.read_only:
+        check_cache_dir(config.write.cache_dir)
     located = check_mountpoint(command.mountpoint)
     return compose(source, located, layers, command.kernel_options)
 
@@ -71,6 +83,9 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
         return _mount(load_config(command, environment))
     if isinstance(command, UmountCommand):
         return _umount(command)
+    if isinstance(command, SyncCommand):
+        sync(command.mountpoint)
+        return ExitCode.OK
     statuses = read_status()
     _print(status_as_json(statuses) if command.is_json else status_as_text(statuses))
     is_well = all(status.state in (MountState.OK, MountState.DENIED) for status in statuses)
@@ -85,7 +100,8 @@ def _mount(config: MountConfig) -> ExitCode:
 
     if config.foreground:
         return run(_TerminalReporter())
-    code, message = run_in_background(run, config.log.file)
+    display = make_display(RECOVERY_TITLE, sys.stderr)
+    code, message = run_in_background(run, config.log.file, display)
     if code is not ExitCode.OK:
         # A process that was killed, or crashed, may have left its mount behind.
         clear_leftover(config.mountpoint)
@@ -94,20 +110,42 @@ def _mount(config: MountConfig) -> ExitCode:
 
 
 def _umount(command: UmountCommand) -> ExitCode:
-    holders = unmount(command.mountpoint, is_lazy=command.is_lazy)
-    if holders:
-        _complain(f"detached; the mount process goes on for {'; '.join(map(str, holders))}")
+    display = make_display(PUBLISHING_TITLE, sys.stderr)
+    try:
+        done = unmount(command.mountpoint, is_lazy=command.is_lazy, display=display)
+    except KeyboardInterrupt:
+        _complain(
+            "interrupted; if it was unmounted by then, the mount process goes on until everything "
+            "is published (two times SIGTERM end it)"
+        )
+        return ExitCode.INTERRUPTED
+    if done.holders:
+        _complain(f"detached; the mount process goes on for {'; '.join(map(str, done.holders))}")
+    elif done.is_unseen:
+        _complain(
+            "unmounted; the mount process cannot be seen from here, so nobody waits for it: it "
+            "ends when everything is published"
+        )
     return ExitCode.OK
 
 
 class _TerminalReporter:
     """Reports to whoever started the command and is still looking."""
 
+    def __init__(self) -> None:
+        self._display = make_display(RECOVERY_TITLE, sys.stderr)
+
+    def progress(self, remains: Remains) -> None:
+        """Show what an earlier mount has left and is uploaded before this one can be used."""
+        self._display.show(remains)
+
     def ready(self) -> None:
-        """Nothing: the log has a line."""
+        """End the display; the log has a line."""
+        self._display.close()
 
     def failed(self, code: ExitCode, message: str) -> None:
         """Say what went wrong; the code becomes that of the command."""
+        self._display.close()
         _complain(message)
 
 

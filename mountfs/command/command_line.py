@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 UMOUNT_NAMES = ("umount", "unmount")
 STATUS_NAME = "status"
+SYNC_NAME = "sync"
 
 _USAGE = """\
 mountfs SOURCE MOUNTPOINT [options]     mount a bucket
-       mountfs umount MOUNTPOINT [--lazy]      unmount it
+       mountfs umount MOUNTPOINT [--lazy]      publish everything, unmount
+       mountfs sync MOUNTPOINT                 publish everything
        mountfs status [--json]                 show all mounts of this host"""
 
 _DESCRIPTION = """\
@@ -46,7 +48,8 @@ control files, hidden at the root of each mount:
   .mountfs/stats (JSON), .mountfs/metrics (Prometheus), .mountfs/config (TOML)
 
 signals of the mount process:
-  SIGTERM, SIGINT   unmount; a second one at once, whoever uses the mount
+  SIGTERM, SIGINT   unmount and publish everything; a second one ends at once,
+                    whoever uses the mount, and says what was not published
   SIGUSR1           write what it is doing to the log
 
 exit codes:
@@ -73,13 +76,20 @@ class UmountCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SyncCommand:
+    """``mountfs sync MOUNTPOINT``."""
+
+    mountpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCommand:
     """``mountfs status``."""
 
     is_json: bool
 
 
-Command = MountCommand | UmountCommand | StatusCommand
+Command = MountCommand | UmountCommand | SyncCommand | StatusCommand
 
 
 def parse_command_line(arguments: Sequence[str]) -> Command:
@@ -92,6 +102,8 @@ def parse_command_line(arguments: Sequence[str]) -> Command:
     if arguments and arguments[0] in UMOUNT_NAMES:
         parsed = _parse(_umount_parser(arguments[0]), arguments[1:], ["lazy"])
         return UmountCommand(mountpoint=parsed.mountpoint, is_lazy=parsed.lazy)
+    if arguments and arguments[0] == SYNC_NAME:
+        return SyncCommand(mountpoint=_parse(_sync_parser(), arguments[1:], []).mountpoint)
     if arguments and arguments[0] == STATUS_NAME:
         parsed = _parse(_status_parser(), arguments[1:], ["json"])
         return StatusCommand(is_json=parsed.json)
@@ -214,12 +226,23 @@ def _add_option(group: argparse._ArgumentGroup, option: Option) -> None:
 def _umount_parser(name: str) -> argparse.ArgumentParser:
     parser = _new_parser(
         prog=f"mountfs {name}",
-        description="Unmount; return when the mount process has ended, or say who holds the mount.",
+        description="Unmount, or say who holds the mount; return when everything is published and "
+        "the mount process has ended.",
     )
     parser.add_argument("mountpoint", metavar="MOUNTPOINT")
     parser.add_argument(
         "--lazy", "-z", action="store_true", help="detach at once, even if the mount is in use"
     )
+    return parser
+
+
+def _sync_parser() -> argparse.ArgumentParser:
+    parser = _new_parser(
+        prog=f"mountfs {SYNC_NAME}",
+        description="Publish what was changed through a mount; return when the bucket has it (with "
+        "--write-back: when it is safe in the staging directory).",
+    )
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
     return parser
 
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mountfs.attributes import AttributesConfig
+from mountfs.command.config_check import check_config
 from mountfs.command.host_memory import default_memory_limit_bytes
 from mountfs.command.options import ENVIRONMENT_PREFIX, OPTIONS, Setting, parse_setting
 from mountfs.command.quantities import MODE
-from mountfs.data.config import ReadConfig
+from mountfs.data.config import ReadConfig, WriteConfig
 from mountfs.errors import UsageError
 from mountfs.keys import KEY_MAX_BYTES, encode_name, is_presentable
-from mountfs.log import LogConfig
+from mountfs.log import LogConfig, state_folder
 from mountfs.meta.config import MetadataConfig
 from mountfs.store.config import S3Config
 
@@ -33,12 +34,6 @@ CONFIG_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG"
 """Names the configuration file, as ``--config`` does."""
 
 SYSTEM_FILE = Path("/etc/mountfs.toml")
-
-MIN_PART_BYTES = 64 * 1024
-"""Smaller requests cost more than they carry."""
-
-MIN_PARTS_IN_MEMORY = 4
-"""One part that is read and one that comes, for each of two readers; less has no overlap."""
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
@@ -66,7 +61,10 @@ class MountConfig:
     Attributes:
         source: what is mounted.
         mountpoint: an absolute path.
-        store, metadata, read, attributes, log: of the components.
+        store, metadata, read, write, attributes, log: of the components.
+        attributes_mode: ``posix`` keeps owner, mode, times, links and ``user.*`` attributes with
+            the objects; ``default`` does not.
+        version_at_ns: show the bucket as it was then, in ns since the epoch; None: as it is.
         read_only: the kernel refuses every change.
         allow_other: other users may enter the mount.
         kernel_options: mount options that are for the kernel, e.g. ``noexec``.
@@ -81,14 +79,22 @@ class MountConfig:
     store: S3Config
     metadata: MetadataConfig
     read: ReadConfig
+    write: WriteConfig = field(default_factory=WriteConfig)
     attributes: AttributesConfig = field(default_factory=AttributesConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    attributes_mode: str = "default"
+    version_at_ns: int | None = None
     read_only: bool = False
     allow_other: bool = False
     kernel_options: tuple[str, ...] = ()
     foreground: bool = False
     unmount_grace_seconds: float = 10.0
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_posix(self) -> bool:
+        """Tell whether POSIX attributes are kept with the objects."""
+        return self.attributes_mode == "posix"
 
 
 def parse_source(text: str) -> Source:
@@ -195,6 +201,7 @@ def compose(
         "store": {"bucket": source.bucket},
         "metadata": {"prefix": source.prefix},
         "read": {"memory_limit_bytes": default_memory_limit_bytes()},
+        "write": {"cache_dir": default_cache_dir(os.environ)},
         "attributes": {},
         "log": {},
         "": {},
@@ -208,41 +215,28 @@ def compose(
         store=S3Config(**parts["store"]),
         metadata=MetadataConfig(**parts["metadata"]),
         read=ReadConfig(**parts["read"]),
+        write=WriteConfig(**parts["write"]),
         attributes=AttributesConfig(**parts["attributes"]),
         log=LogConfig(**parts["log"]),
         kernel_options=kernel_options,
         origins={name: setting.origin for name, setting in settings.items()},
         **parts[""],
     )
-    return _checked(config)
+    return check_config(config)
 
 
-def _checked(config: MountConfig) -> MountConfig:
-    """Return *config*, adjusted where only defaults disagree; refuse what cannot work."""
-    part_bytes = config.store.part_size_bytes
-    if part_bytes < MIN_PART_BYTES:
-        raise UsageError(
-            f"{config.origins['part-size']}: {part_bytes} bytes are too few; "
-            f"allowed is {MIN_PART_BYTES // 1024}K and more"
-        )
-    least = MIN_PARTS_IN_MEMORY * part_bytes
-    if config.read.memory_limit_bytes < least:
-        origin = config.origins.get("memory-limit", "the default of --memory-limit")
-        raise UsageError(
-            f"{origin}: {config.read.memory_limit_bytes} bytes are too few; allowed is "
-            f"{MIN_PARTS_IN_MEMORY} times --part-size and more, here {least // 1024}K"
-        )
-    if not config.store.sign_requests and config.store.profile is not None:
-        raise UsageError(
-            f"{config.origins['sign-request']} and {config.origins['profile']} exclude each other: "
-            "a request without signature has no profile"
-        )
-    if config.log.file is not None and Path(config.log.file).is_relative_to(config.mountpoint):
-        raise UsageError(
-            f"{config.origins['log-file']}: {config.log.file!r} lies inside of the mountpoint; "
-            "choose a file outside of it"
-        )
-    return config
+def default_cache_dir(environment: Mapping[str, str], uid: int | None = None) -> str:
+    """Return where staged data lies unless told otherwise.
+
+    Among what programs keep, not among caches: those may be cleared by anybody, and what lies here
+    may be the only copy of somebody's file.
+    """
+    uid = os.getuid() if uid is None else uid
+    if uid == 0:
+        return WriteConfig().cache_dir
+    if not environment.get("XDG_STATE_HOME") and not os.path.isdir(environment.get("HOME", "")):
+        return f"/var/tmp/mountfs-{uid}"  # services and containers; it outlives a reboot
+    return str(state_folder(environment, uid) / "staging")
 
 
 def value_of(config: MountConfig, path: str) -> Any:
@@ -261,6 +255,7 @@ def default_of(path: str) -> Any:
         "store": S3Config,
         "metadata": MetadataConfig,
         "read": ReadConfig,
+        "write": WriteConfig,
         "attributes": AttributesConfig,
         "log": LogConfig,
     }[component]
@@ -280,7 +275,7 @@ def effective_toml(config: MountConfig) -> str:
             lines += ["", f"# {topic.value}"]
         value = value_of(config, option.field)
         origin = config.origins.get(option.name, "default")
-        if value is None:
+        if value is None or value == "":
             lines.append(f"# {option.name} is not set: {option.default_help}")
         else:
             lines.append(f"{option.name} = {_toml_of(option.kind.format(value))}  # {origin}")

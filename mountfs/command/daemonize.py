@@ -2,25 +2,32 @@
 
 The fork comes first: threads, event loops and awscrt's own threads do not survive one. So nothing
 here, and nothing that is imported until then, may import trio, awscrt or boto3. The child reports
-over a pipe, once: that it is ready, or why not. A child that ends without a word is reported by its
-exit status.
+over a pipe, in lines: how far it is (JSON), any number of times, and at last that it is ready, or
+why not (a code and a message). A child that ends without a last word is reported by its exit
+status. There is no limit of time: what an earlier mount has left may take hours to upload.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from mountfs.command.exit_code import ExitCode
+from mountfs.command.remains import parse_remains
 from mountfs.errors import MountError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
+
+    from mountfs.command.progress import Display
+    from mountfs.command.remains import Remains
 
 END_TIMEOUT_SECONDS = 15.0
 """For a child that was told to end: its own grace for the store, and a little more."""
@@ -30,6 +37,10 @@ _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class Reporter(Protocol):
     """How the child tells the foreground what became of it."""
+
+    def progress(self, remains: Remains) -> None:
+        """Say what is still to be done before the mount can be used; never waits."""
+        ...
 
     def ready(self) -> None:
         """Say that the mount answers; the foreground ends with 0.
@@ -45,10 +56,25 @@ class Reporter(Protocol):
 
 
 class PipeReporter:
-    """Reports over a pipe; the first word counts."""
+    """Reports over a pipe; the first code counts, and nothing is said after it."""
 
     def __init__(self, writer: int) -> None:
         self._writer: int | None = writer
+
+    def progress(self, remains: Remains) -> None:
+        """Say what is still to be done; left out when the foreground does not keep up."""
+        if self._writer is None:
+            return
+        line = _line_of(remains)
+        if len(line) > select.PIPE_BUF:  # would not be written at once, whole or not at all
+            line = _line_of(replace(remains, dirty_paths=(), failing=()))
+        os.set_blocking(self._writer, False)
+        try:
+            # A foreground that is gone is noticed by `ready`.
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._writer, line)
+        finally:
+            os.set_blocking(self._writer, True)
 
     def ready(self) -> None:
         """Say that the mount answers."""
@@ -74,18 +100,25 @@ class PipeReporter:
             os.close(writer)
 
 
+def _line_of(remains: Remains) -> bytes:
+    return json.dumps(remains.as_dict()).encode() + b"\n"
+
+
 class _EndingSignal(BaseException):
     """One of the signals that end the foreground; a BaseException, so that nothing swallows it."""
 
 
 def run_in_background(
-    run: Callable[[Reporter], ExitCode], output: str | None = None
+    run: Callable[[Reporter], ExitCode],
+    output: str | None = None,
+    display: Display | None = None,
 ) -> tuple[ExitCode, str]:
     """Run *run* in a child that survives; return when it has reported, with its code and message.
 
     Args:
         run: called in the child, which ends with what it returns.
         output: a file for what the child writes to stdout and stderr; None discards it.
+        display: where to show how far the child is.
     """
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -100,12 +133,14 @@ def run_in_background(
         with _signals_raised():
             try:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING_SIGNALS)
-                return _await_report(pid, reader)
+                return _await_report(pid, reader, display)
             except _EndingSignal:
                 _end_child(pid)
                 return ExitCode.INTERRUPTED, "interrupted; nothing is mounted"
             finally:
                 os.close(reader)
+                if display is not None:
+                    display.close()
 
 
 def _run_child(run: Callable[[Reporter], ExitCode], reporter: Reporter) -> NoReturn:
@@ -150,15 +185,19 @@ def _keep_only(writer: int) -> int:
     return writer
 
 
-def _await_report(pid: int, reader: int) -> tuple[ExitCode, str]:
-    line = bytearray()
-    while not line.endswith(b"\n"):
+def _await_report(pid: int, reader: int, display: Display | None) -> tuple[ExitCode, str]:
+    rest = b""
+    while True:
         chunk = os.read(reader, 4096)
         if not chunk:
             return ExitCode.INTERNAL, f"the mount process {_describe_end(pid)}"
-        line += chunk
-    code, _, message = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
-    return ExitCode(int(code)), message
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if not line.startswith(b"{"):
+                code, _, message = line.decode("utf-8", "replace").partition(" ")
+                return ExitCode(int(code)), message
+            if display is not None:
+                display.show(parse_remains(json.loads(line)))
 
 
 def _describe_end(pid: int) -> str:

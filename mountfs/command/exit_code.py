@@ -10,6 +10,7 @@ from mountfs.errors import (
     BusyError,
     CredentialsError,
     MountError,
+    NotPublishedError,
     StoreError,
     UsageError,
     WrongRegionError,
@@ -29,6 +30,7 @@ class ExitCode(enum.IntEnum):
     STORE_UNAVAILABLE = 7
     MOUNTPOINT = 8
     BUSY = 9
+    NOT_PUBLISHED = 10
     INTERRUPTED = 130  # what shells report for a command that Ctrl-C ended
 
 
@@ -43,6 +45,7 @@ MEANINGS = {
     ExitCode.STORE_UNAVAILABLE: "the store cannot be reached, or gives no usable answer",
     ExitCode.MOUNTPOINT: "the mountpoint cannot be used, or nothing is mounted there",
     ExitCode.BUSY: "the mount is in use",
+    ExitCode.NOT_PUBLISHED: "some changes are not in the bucket; the message says which, and where",
     ExitCode.INTERRUPTED: "interrupted before the mount was there; none is left",
 }
 
@@ -50,6 +53,7 @@ _BY_ERROR: tuple[tuple[type[Exception], ExitCode], ...] = (
     (UsageError, ExitCode.USAGE),
     (BusyError, ExitCode.BUSY),
     (MountError, ExitCode.MOUNTPOINT),
+    (NotPublishedError, ExitCode.NOT_PUBLISHED),
     (BucketNotFoundError, ExitCode.BUCKET_NOT_FOUND),
     (AccessDeniedError, ExitCode.ACCESS_DENIED),
     (CredentialsError, ExitCode.CREDENTIALS),

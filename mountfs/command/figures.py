@@ -9,13 +9,17 @@ from mountfs.metrics import Figure, FigureKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mountfs.command.dirty import DirtySource
     from mountfs.data.block_cache import BlockCache
-    from mountfs.filesystem import Filesystem
     from mountfs.fuse.session import Session
     from mountfs.meta.namespace import Namespace
     from mountfs.store.s3 import S3Store
+    from mountfs.vfs.reading import Reading
 
-REQUEST_KINDS = ("GET", "LIST", "HEAD")
+REQUEST_KINDS = (
+    "GET", "LIST", "HEAD", "PUT", "CREATE_UPLOAD", "UPLOAD_PART", "COPY_PART", "COMPLETE_UPLOAD",
+    "ABORT_UPLOAD", "LIST_UPLOADS", "COPY", "DELETE", "DELETE_MANY", "RENAME",
+)  # fmt: skip
 
 _COUNTER, _GAUGE = FigureKind.COUNTER, FigureKind.GAUGE
 
@@ -83,7 +87,49 @@ def data_figures(blocks: BlockCache) -> list[Figure]:
     ]  # fmt: skip
 
 
-def kernel_figures(session: Session, filesystem: Filesystem) -> list[Figure]:
+def write_figures(source: DirtySource) -> list[Figure]:
+    """Return what was changed here: what is published, and what is not yet."""
+    return [
+        _figure(
+            "write.uploaded_bytes", _COUNTER, "Bytes that the store has taken.",
+            lambda: source.uploaded_bytes,
+        ),
+        _figure(
+            "write.publishes", _COUNTER, "Files that were published.",
+            lambda: source.publish_count,
+        ),
+        _figure(
+            "write.publish_failures", _COUNTER, "Publishes that have failed.",
+            lambda: source.publish_failure_count,
+        ),
+        _figure(
+            "write.failing", _GAUGE, "Files whose last publish has failed.",
+            lambda: len(source.failing),
+        ),
+        _figure(
+            "write.dirty_files", _GAUGE, "Files with changes that no close has promised yet.",
+            lambda: source.dirty_count,
+        ),
+        _figure(
+            "write.dirty_bytes", _GAUGE, "Bytes of theirs to be uploaded.",
+            lambda: source.dirty_bytes,
+        ),
+        _figure(
+            "write.pending_files", _GAUGE, "Files in the staging directory to be uploaded.",
+            lambda: source.pending_count,
+        ),
+        _figure(
+            "write.pending_bytes", _GAUGE, "Bytes of theirs to be uploaded.",
+            lambda: source.pending_bytes,
+        ),
+        _figure(
+            "write.oldest_seconds", _GAUGE, "Age of the oldest change that is not in the bucket.",
+            lambda: round(source.oldest_seconds, 3),
+        ),
+    ]  # fmt: skip
+
+
+def kernel_figures(session: Session, reading: Reading) -> list[Figure]:
     """Return what the kernel asked."""
     return [
         _figure(
@@ -91,7 +137,7 @@ def kernel_figures(session: Session, filesystem: Filesystem) -> list[Figure]:
         ),
         _figure(
             "kernel.stale", _COUNTER, "Reads refused since the version was gone.",
-            lambda: filesystem.stale_count,
+            lambda: reading.stale_count,
         ),
     ]  # fmt: skip
 

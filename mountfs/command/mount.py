@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -18,14 +19,24 @@ import trio
 
 from mountfs._version import __version__
 from mountfs.command.control import Control
+from mountfs.command.dirty import NothingDirty
+from mountfs.command.drain import Drain
 from mountfs.command.exit_code import ExitCode, exit_code_of
+from mountfs.command.feed import Feed
 from mountfs.command.figures import data_figures, kernel_figures, metadata_figures, store_figures
 from mountfs.command.presence import listen
+from mountfs.command.progress import PUBLISHING_TITLE, LineDisplay, make_display
+from mountfs.command.remains import Remains
 from mountfs.command.shutdown import Shutdown
 from mountfs.data.block_cache import open_block_cache
+from mountfs.data.publisher import open_publisher
+from mountfs.data.staging_directory import StagingConfig, open_staging
+from mountfs.data.upload_record import open_upload_record
 from mountfs.errors import MountError, MountfsError
-from mountfs.filesystem import Filesystem, FilesystemConfig
+from mountfs.filesystem import FilesystemConfig
+from mountfs.fuse.changes import ChangeOperations
 from mountfs.fuse.device import SessionConfig
+from mountfs.fuse.last_close import LastClose
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.session import Session, open_session
 from mountfs.log import open_log, place_of
@@ -33,12 +44,21 @@ from mountfs.meta.namespace import open_namespace
 from mountfs.mounts import read_mounts, top_mount_at
 from mountfs.store.malloc import keep_freed_parts
 from mountfs.store.s3 import open_s3_store
+from mountfs.vfs.assembly import open_vfs
+from mountfs.vfs.recovery import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mountfs.command.config import MountConfig
     from mountfs.command.daemonize import Reporter
+    from mountfs.command.dirty import Drainable
+    from mountfs.command.progress import Display
+    from mountfs.data.block_cache import BlockCache
+    from mountfs.data.publisher import Publisher
+    from mountfs.data.staging_directory import StagingDirectory
+    from mountfs.store.protocol import ObjectStore
+    from mountfs.vfs.assembly import Vfs
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +169,8 @@ async def _run(config: MountConfig, reporter: Reporter, end: _BoundedEnd) -> Exi
         nursery.cancel_scope.cancel()
     if shutdown.exit_code is ExitCode.INTERRUPTED:
         reporter.failed(shutdown.exit_code, "interrupted; nothing is mounted")
+    elif shutdown.verdict and config.log.file is not None:  # the log says it in any case
+        reporter.failed(shutdown.exit_code, f"ending with {shutdown.verdict}")
     return shutdown.exit_code
 
 
@@ -161,13 +183,22 @@ async def _watch_signals(
 async def _mount(
     config: MountConfig, reporter: Reporter, shutdown: Shutdown, end: _BoundedEnd
 ) -> None:
-    """Build everything, serve, and take it down again."""
+    """Build everything, serve, publish what is left, and take it down again."""
+    feed = Feed()
     async with AsyncExitStack() as stack:
+        # First in, last out: whoever listens sees the end of the process, not of a connection.
+        stack.callback(feed.close)
         try:
-            session, filesystem = await _build(config, stack)
-            shutdown.attach(session)
-            await _serve(config, session, filesystem, reporter)
-            log.info("%s is unmounted", config.mountpoint)
+            session, vfs, source = await _build(config, stack, reporter)
+            shutdown.attach(session, Drain(source, feed, _make_display(config)))
+            try:
+                with shutdown.serving:
+                    await _serve(config, session, vfs, reporter, feed)
+                log.info("%s is unmounted", config.mountpoint)
+            finally:
+                # Also if serving has failed: what was written is still here.
+                session.disconnect()
+                await shutdown.drain()
         except Exception as error:
             end.begin(exit_code_of(root_cause(error)))
             raise
@@ -175,30 +206,72 @@ async def _mount(
             end.begin(shutdown.exit_code)
 
 
-async def _build(config: MountConfig, stack: AsyncExitStack) -> tuple[Session, Filesystem]:
-    """Open every component, the store first and the mount last, and connect them."""
+async def _build(
+    config: MountConfig, stack: AsyncExitStack, reporter: Reporter
+) -> tuple[Session, Vfs, Drainable]:
+    """Open every component, the store first and the mount last, and connect them.
+
+    Returns the session, what answers its requests, and who keeps the changes.
+    """
     keep_freed_parts()
-    store = await stack.enter_async_context(open_s3_store(config.store))
-    await store.check(config.metadata.prefix)
-    metadata = replace(config.metadata, lists_in_order=store.lists_in_order)
+    s3 = await stack.enter_async_context(open_s3_store(config.store))
+    await s3.check(config.metadata.prefix)
+    store: ObjectStore = s3
+    if config.version_at_ns is not None:
+        store = s3.as_of(config.version_at_ns)
+    metadata = replace(config.metadata, lists_in_order=s3.lists_in_order)
     namespace = await stack.enter_async_context(open_namespace(metadata, store))
     blocks = await stack.enter_async_context(open_block_cache(config.read, store))
+    staging, publisher = await _open_staging(config, stack, store, blocks, reporter)
     control = Control(config)
     session = await stack.enter_async_context(open_session(_session_config(config)))
-    filesystem = Filesystem(
-        FilesystemConfig(attributes=config.attributes, read_only=config.read_only),
-        namespace,
-        blocks,
-        control,
-        session,
+    vfs = await stack.enter_async_context(
+        open_vfs(
+            FilesystemConfig(
+                attributes=config.attributes,
+                read_only=config.read_only,
+                is_posix=config.is_posix,
+            ),
+            config.write,
+            namespace,
+            blocks,
+            store,
+            staging,
+            publisher,
+            control,
+            session,
+        )
     )
     control.figures = [
-        *store_figures(store),
+        *store_figures(s3),
         *data_figures(blocks),
         *metadata_figures(namespace),
-        *kernel_figures(session, filesystem),
+        *kernel_figures(session, vfs.filesystem.reading),
     ]
-    return session, filesystem
+    control.dirty = vfs.dirty or NothingDirty()
+    return session, vfs, control.dirty
+
+
+async def _open_staging(
+    config: MountConfig,
+    stack: AsyncExitStack,
+    store: ObjectStore,
+    blocks: BlockCache,
+    reporter: Reporter,
+) -> tuple[StagingDirectory | None, Publisher | None]:
+    """Open what writing needs, and publish first what a dead mount has left."""
+    if config.read_only:
+        return None, None
+    identity = f"{config.store.endpoint_url or 'aws'} {config.source}"
+    staging = await stack.enter_async_context(
+        open_staging(StagingConfig(directory=config.write.cache_dir), identity)
+    )
+    uploads = stack.enter_context(open_upload_record(staging.path))
+    publisher = await stack.enter_async_context(open_publisher(store, blocks.budget, uploads))
+    await recover(
+        staging, store, publisher, lambda report: reporter.progress(Remains.of_replay(report))
+    )
+    return staging, publisher
 
 
 def _session_config(config: MountConfig) -> SessionConfig:
@@ -211,21 +284,39 @@ def _session_config(config: MountConfig) -> SessionConfig:
     )
 
 
+def _make_display(config: MountConfig) -> Display:
+    """Return where the last publishes are shown: to who sits in front of it, else in the log."""
+    if config.foreground and sys.stderr.isatty():
+        return make_display(PUBLISHING_TITLE, sys.stderr)
+    return LineDisplay(PUBLISHING_TITLE, log.info)
+
+
 async def _serve(
-    config: MountConfig, session: Session, filesystem: Filesystem, reporter: Reporter
+    config: MountConfig,
+    session: Session,
+    vfs: Vfs,
+    reporter: Reporter,
+    feed: Feed,
 ) -> None:
     """Serve until the kernel has unmounted; report ready when the mount has answered."""
     async with trio.open_nursery() as nursery:
 
         async def serve(task_status: trio.TaskStatus[None]) -> None:
-            await session.serve(Operations(filesystem), task_status=task_status)
+            await session.serve(_make_operations(config, vfs), task_status=task_status)
             nursery.cancel_scope.cancel()
 
         await nursery.start(serve)
-        nursery.start_soon(_announce, config.mountpoint)
+        nursery.start_soon(_announce, config.mountpoint, feed)
         await _check_root(config.mountpoint)
         log.info("mountfs %s: %s is mounted on %s", __version__, config.source, config.mountpoint)
         reporter.ready()
+
+
+def _make_operations(config: MountConfig, vfs: Vfs) -> Operations:
+    changes = None
+    if vfs.changes is not None:
+        changes = ChangeOperations(vfs.changes, LastClose(config.mountpoint))
+    return Operations(vfs.filesystem, vfs.filesystem.reading, changes, vfs.details)
 
 
 async def _check_root(mountpoint: str) -> None:
@@ -239,7 +330,7 @@ async def _check_root(mountpoint: str) -> None:
         raise MountError(f"{mountpoint} is mounted and answers: {error.strerror}") from error
 
 
-async def _announce(mountpoint: str) -> None:
+async def _announce(mountpoint: str, feed: Feed) -> None:
     """Be found as the process behind the mount, for as long as it is there.
 
     The mount is good without: ``status`` does not know the process, ``umount`` does not wait.
@@ -249,8 +340,13 @@ async def _announce(mountpoint: str) -> None:
         return
     try:
         with listen(mount.device) as listener:
-            while True:
-                await trio.lowlevel.wait_readable(listener)
-                listener.accept()[0].close()
+            try:
+                while True:
+                    await trio.lowlevel.wait_readable(listener)
+                    feed.accept_all(listener)
+            finally:
+                # Who has connected just ahead of the unmount. From now on the name is another
+                # mount's, since the kernel gives the device number away again.
+                feed.accept_all(listener)
     except OSError as error:  # anybody can bind the name before us
         log.warning("not announced as the process of %s: %s", mountpoint, error)

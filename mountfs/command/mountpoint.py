@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from mountfs.command.probe import MountState, ask
-from mountfs.errors import MountError
+from mountfs.errors import MountError, UsageError
 from mountfs.mounts import locate, read_mounts, top_mount_at
 
 FUSE_DEVICE = "/dev/fuse"
@@ -45,6 +45,20 @@ def check_mountpoint(path: str) -> str:
     if not is_directory:
         raise MountError(f"mountpoint {located} is not a directory; choose or create one")
     return located
+
+
+def check_cache_dir(path: str) -> None:
+    """Check that the staging directory is not in the cloud itself.
+
+    Raises:
+        UsageError: it lies on a mount of mountfs.
+    """
+    for mount in read_mounts():
+        if mount.is_ours and Path(path).is_relative_to(mount.mountpoint):
+            raise UsageError(
+                f"--cache-dir: {path!r} lies on {mount.mountpoint}, a mount of {mount.source}; "
+                "choose a directory on a local disk"
+            )
 
 
 def check_host(

@@ -12,8 +12,11 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mountfs.command.past_time import PAST_TIME
 from mountfs.command.quantities import (
     BOOLEAN,
+    COUNT,
+    DIRECTORY,
     DURATION,
     GID,
     MODE,
@@ -25,6 +28,7 @@ from mountfs.command.quantities import (
     TTL,
     UID,
     URL,
+    WORD,
     Kind,
     choice,
 )
@@ -36,6 +40,12 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_PREFIX = "MOUNTFS_"
 
+CANNED_ACLS = (
+    "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read",
+    "bucket-owner-read", "bucket-owner-full-control",
+)  # fmt: skip
+"""Those that an object may have."""
+
 
 class Topic(enum.Enum):
     """The groups of ``--help``."""
@@ -43,6 +53,7 @@ class Topic(enum.Enum):
     STORE = "Store: where the bucket is and who asks"
     METADATA = "Metadata: names, owners, freshness"
     READING = "Reading: memory and requests"
+    WRITING = "Writing: durability, conflicts, what objects are stored as"
     MOUNT = "Mount: what the kernel and other users see"
     PROCESS = "Process: background, log, configuration"
 
@@ -86,7 +97,8 @@ def _option(
     )
 
 
-_S, _M, _R, _K, _P = Topic.STORE, Topic.METADATA, Topic.READING, Topic.MOUNT, Topic.PROCESS
+_S, _M, _R, _W = Topic.STORE, Topic.METADATA, Topic.READING, Topic.WRITING
+_K, _P = Topic.MOUNT, Topic.PROCESS
 
 # fmt: off
 OPTIONS: tuple[Option, ...] = (
@@ -118,6 +130,11 @@ OPTIONS: tuple[Option, ...] = (
             "permissions of files"),
     _option(_M, "dir-mode", MODE, "attributes.dir_mode",
             "permissions of directories"),
+    _option(_M, "attributes", choice("default", "posix"), "attributes_mode",
+            "posix keeps owners, modes, times, links and user.* attributes with the objects"),
+    _option(_M, "version-at", PAST_TIME, "version_at_ns",
+            "show a versioned bucket as it was then, read-only; e.g. 2026-01-31T12:00Z or 2h (ago)",
+            "now"),
     _option(_R, "memory-limit", SIZE, "read.memory_limit_bytes",
             "memory for all object data of the mount", "a quarter of the memory, at most 4G"),
     _option(_R, "max-read-ahead", SIZE, "read.max_read_ahead_bytes",
@@ -126,6 +143,26 @@ OPTIONS: tuple[Option, ...] = (
             "largest single request for data"),
     _option(_R, "throughput-target-gbps", NUMBER, "store.throughput_target_gbps",
             "gigabits a second to aim for"),
+    _option(_W, "write-back", BOOLEAN, "write.write_back",
+            "close returns when the data is safe in --cache-dir; it is uploaded in the background, "
+            "if need be by the next mount"),
+    _option(_W, "cache-dir", DIRECTORY, "write.cache_dir",
+            "staging directory, on a local disk: what does not fit into memory, and what "
+            "--write-back has not uploaded yet", "/var/lib/mountfs, or ~/.local/state/mountfs"),
+    _option(_W, "warn-after", DURATION, "write.warn_after_seconds",
+            "with --write-back: complain loudly about what waits longer than that"),
+    _option(_W, "conflict", choice("overwrite", "fail"), "write.conflict",
+            "if somebody else has changed the object meanwhile: the last one wins, or ESTALE"),
+    _option(_W, "rename-dir-limit", COUNT, "write.rename_dir_limit",
+            "objects that the rename of one directory may copy at most"),
+    _option(_W, "storage-class", WORD, "store.storage_class",
+            "of what is written, e.g. INTELLIGENT_TIERING", "the bucket's"),
+    _option(_W, "sse", choice("AES256", "aws:kms", "aws:kms:dsse"), "store.sse",
+            "encryption by the store of what is written", "the bucket's"),
+    _option(_W, "sse-kms-key-id", WORD, "store.sse_kms_key_id",
+            "key for --sse aws:kms", "the account's"),
+    _option(_W, "acl", choice(*CANNED_ACLS, metavar="ACL"), "store.acl",
+            "canned ACL of what is written, e.g. bucket-owner-full-control", "none"),
     _option(_K, "read-only", BOOLEAN, "read_only",
             "refuse every change in the kernel, which also makes opening a file cheap"),
     _option(_K, "allow-other", BOOLEAN, "allow_other",

@@ -11,12 +11,28 @@ import contextlib
 import os
 import socket
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A process that serves a mount.
+
+    Attributes:
+        pid: its number.
+        connection: to it, not blocking; the caller closes it. On it comes what
+            `mountfs.command.feed` tells.
+    """
+
+    pid: int
+    connection: socket.socket
+
 
 BACKLOG = 64
 """Askers that a process which hangs can still tell; the kernel answers them by itself."""
@@ -39,14 +55,27 @@ def listen(device: str) -> Iterator[socket.socket]:
         yield listener
 
 
-def find_pid(device: str) -> int | None:
+def connect(device: str) -> Server | None:
     """Return the process that serves *device*; None when there is none, or none that we can see."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as asker:
-        try:
-            asker.connect(address_of(device))
-        except OSError:
-            return None
+    asker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        asker.connect(address_of(device))
         packed = asker.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        asker.close()
+        return None
     pid: int = _CREDENTIALS.unpack(packed)[0]
     # 0: it lives in a namespace of processes that is not ours.
-    return pid if pid > 0 and pid != os.getpid() else None
+    if pid <= 0 or pid == os.getpid():
+        asker.close()
+        return None
+    return Server(pid=pid, connection=asker)
+
+
+def find_pid(device: str) -> int | None:
+    """Return the pid of the process that serves *device*, as `connect` finds it."""
+    server = connect(device)
+    if server is None:
+        return None
+    server.connection.close()
+    return server.pid

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_WORD = re.compile(r"[A-Za-z0-9_.:/+=@-]+")
 _UNIT_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BOOLEANS = {
@@ -64,6 +65,17 @@ def format_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % unit_bytes == 0:
             return f"{size_bytes // unit_bytes}{unit}"
     return str(size_bytes)
+
+
+def describe_bytes(size_bytes: float) -> str:
+    """Return *size_bytes* for people, e.g. ``1.5 GiB``."""
+    if size_bytes < 1024:
+        return f"{int(size_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        size_bytes /= 1024
+        if size_bytes < 1024:
+            return f"{size_bytes:.1f} {unit}"
+    return f"{size_bytes / 1024:.1f} TiB"
 
 
 def parse_duration(text: str) -> float:
@@ -174,15 +186,34 @@ def _parse_id(text: str, look_up: Callable[[str], int]) -> int:
         raise ValueError(text) from None
 
 
-def choice(*allowed: str) -> Kind:
-    """Return the kind of an option that takes one of a few words."""
+def parse_count(text: str) -> int:
+    """Return a whole number, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def parse_word(text: str) -> str:
+    """Return *text* if it is one word that can stand in a header."""
+    if not _WORD.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def choice(*allowed: str, metavar: str | None = None) -> Kind:
+    """Return the kind of an option that takes one of a few words.
+
+    Args:
+        allowed: the words.
+        metavar: how ``--help`` calls the value; None shows the words themselves.
+    """
 
     def parse(text: str) -> str:
         if text not in allowed:
             raise ValueError(text)
         return text
 
-    return Kind(metavar="|".join(allowed), allowed=", ".join(allowed), parse=parse)
+    return Kind(metavar=metavar or "|".join(allowed), allowed=", ".join(allowed), parse=parse)
 
 
 SIZE = Kind(
@@ -227,6 +258,9 @@ URL = Kind(
     parse=parse_url,
 )
 TEXT = Kind(metavar="NAME", allowed="a word", parse=parse_text)
+WORD = Kind(metavar="NAME", allowed="a word of letters, digits and _.:/+=@-", parse=parse_word)
+COUNT = Kind(metavar="N", allowed="a whole number, 0 or more", parse=parse_count)
+DIRECTORY = Kind(metavar="DIR", allowed="a path", parse=parse_path)
 PATH = Kind(metavar="FILE", allowed="a path", parse=parse_path)
 READABLE_FILE = Kind(
     metavar="FILE", allowed="the path of a file that can be read", parse=parse_readable_file

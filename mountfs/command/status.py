@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mountfs.command.presence import find_pid
 from mountfs.command.probe import MountState, ask
+from mountfs.command.quantities import describe_bytes
+from mountfs.command.remains import printable
 from mountfs.mounts import Mount, read_mounts
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ ADVICE = {
     MountState.FAILED: "does not tell its figures",
 }
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+ALWAYS_SHOWN = ("get", "list", "head")
+"""Requests that are shown even if there was none; of the others there are too many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,11 @@ def _describe(status: MountStatus) -> str:
     if advice:
         return f"{head}\n             {advice}"
     stats = status.stats
-    requests = ", ".join(f"{count} {kind.upper()}" for kind, count in stats["requests"].items())
+    requests = ", ".join(
+        f"{count} {kind.upper()}"
+        for kind, count in stats["requests"].items()
+        if count or kind in ALWAYS_SHOWN
+    )
     return "\n".join((
         f"{head}, up {timedelta(seconds=round(stats['uptime_seconds']))}",
         f"  requests   {requests}; {_figure(stats, 'store', 'retries')} retries, "
@@ -94,7 +102,33 @@ def _describe(status: MountStatus) -> str:
         f"  memory     {_bytes(stats, 'memory', 'used_bytes')} of "
         f"{_bytes(stats, 'memory', 'limit_bytes')}",
         f"  metadata   {_figure(stats, 'metadata', 'inodes')} inodes",
+        *_describe_changes(stats),
     ))  # fmt: skip
+
+
+def _describe_changes(stats: dict[str, Any]) -> list[str]:
+    """Return the lines about what is not in the bucket; none if the mount cannot have any."""
+    if stats.get("read_only") or "write" not in stats:
+        return []
+    write = stats["write"]
+    lines = [
+        f"  changes    {write['publishes']} published, "
+        f"{_bytes(stats, 'write', 'uploaded_bytes')} uploaded"
+    ]
+    waiting = [
+        f"{write[f'{kind}_files']} {word} ({_bytes(stats, 'write', f'{kind}_bytes')})"
+        for kind, word in (("dirty", "being written"), ("pending", "waiting for their upload"))
+        if write[f"{kind}_files"]
+    ]
+    if waiting:
+        age = timedelta(seconds=round(write["oldest_seconds"]))
+        lines.append(f"             {', '.join(waiting)}, the oldest for {age}")
+    # Names come from the bucket and from applications: nothing in them may move the cursor.
+    lines += [
+        f"             failing: {printable(each['path'])}: {printable(each['reason'])}"
+        for each in stats.get("failing", ())
+    ]
+    return lines
 
 
 def _figure(stats: dict[str, Any], group: str, name: str) -> Any:
@@ -106,9 +140,4 @@ def _bytes(stats: dict[str, Any], group: str, name: str) -> str:
     value = _figure(stats, group, name)
     if value == "?":
         return "?"
-    size, unit = float(value), _UNITS[0]
-    for unit in _UNITS:
-        if size < 1024 or unit == _UNITS[-1]:
-            break
-        size /= 1024
-    return f"{size:.1f} {unit}" if unit != "B" else f"{int(size)} B"
+    return describe_bytes(value)

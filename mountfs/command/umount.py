@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import select
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mountfs.command.holders import Holder, find_holders
-from mountfs.command.presence import find_pid
+from mountfs.command.presence import connect, find_pid
 from mountfs.command.probe import MountState, ask
+from mountfs.command.wait_for_end import Ending
 from mountfs.errors import BusyError, MountError
 from mountfs.fuse.device import unmount_device
 from mountfs.mounts import Mount, locate, read_mounts, top_mount_at
@@ -18,49 +17,60 @@ from mountfs.mounts import Mount, locate, read_mounts, top_mount_at
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-log = logging.getLogger(__name__)
-
-END_TIMEOUT_SECONDS = 30.0
-"""The mount process gives the store 10 s to let go; somewhat more than that means that it hangs."""
+    from mountfs.command.progress import Display
 
 
-def unmount(mountpoint: str, *, is_lazy: bool) -> list[Holder]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmounted:
+    """What became of the mount process.
+
+    Attributes:
+        holders: who still uses the detached mount; the process goes on for them.
+        is_unseen: the process could not be found, so nobody has waited for its end.
+    """
+
+    holders: tuple[Holder, ...]
+    is_unseen: bool
+
+
+def unmount(mountpoint: str, *, is_lazy: bool, display: Display) -> Unmounted:
     """Unmount what mountfs has mounted there; return when the mount process has ended.
 
-    A mount whose process is gone is cleared, whoever uses it: there is nothing behind it any more.
-    A process that lives and cannot be found (see `mountfs.command.presence`) is not waited for.
+    That takes as long as it takes to publish everything. A mount whose process is gone is cleared,
+    whoever uses it: there is nothing behind it any more. A process that lives and cannot be found
+    (see `mountfs.command.presence`) is not waited for.
 
     Args:
         mountpoint: as the user wrote it.
-        is_lazy: detach even if it is in use. Who uses it is returned, and then the mount process is
-            not waited for: it ends when they do.
+        is_lazy: detach even if it is in use; then the mount process is not waited for: it ends when
+            its users do.
+        display: where to show what is left.
 
     Raises:
         BusyError: it is in use; the message names by whom.
-        MountError: nothing of ours is mounted there, or the mount process did not end.
+        MountError: nothing of ours is mounted there, or the mount process hangs.
+        NotPublishedError: it is unmounted, and something was not published.
+        KeyboardInterrupt: nobody waits any more; what the mount process does is not affected.
     """
     located = locate(mountpoint)
     mounts = read_mounts()
     mount = top_mount_at(located, mounts)
     if mount is None or not mount.is_ours:
         raise MountError(_not_mounted(located, mount, mounts))
-    pid = find_pid(mount.device)
-    process = _open_process(pid)
-    try:
+    with contextlib.ExitStack() as stack:
+        # Before the unmount: behind it, nothing leads to the process any more.
+        server = connect(mount.device)
+        ending = None if server is None else stack.enter_context(Ending(server, display))
         holders = find_holders(mount, mounts) if is_lazy else []
         try:
-            unmount_device(located, lazy=is_lazy or _is_stale(mount, pid))
+            is_stale = server is None and _is_stale(mount, None)
+            unmount_device(located, lazy=is_lazy or is_stale)
         except BusyError as error:
             holders = find_holders(mount, mounts)
             raise BusyError(f"{located} is in use{describe_holders(holders)}") from error
-        if process is None:
-            log.debug("no process is known for %s: not waiting for its end", located)
-        elif not holders:
-            _wait_for_end(process, pid)
-    finally:
-        if process is not None:
-            os.close(process)
-    return holders
+        if ending is not None and not holders:
+            ending.wait()
+    return Unmounted(holders=tuple(holders), is_unseen=ending is None and not is_stale)
 
 
 def describe_holders(holders: Sequence[Holder]) -> str:
@@ -83,25 +93,6 @@ def _not_mounted(located: str, mount: Mount | None, mounts: Sequence[Mount]) -> 
 def _is_stale(mount: Mount, pid: int | None) -> bool:
     """Tell whether nothing serves *mount*; a process that is not known may still do."""
     return pid is None and ask([mount.mountpoint])[0].state is MountState.STALE
-
-
-def _open_process(pid: int | None) -> int | None:
-    if pid is None:
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # it ended meanwhile
-        return None
-
-
-def _wait_for_end(process: int, pid: int | None) -> None:
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    if not poll.poll(END_TIMEOUT_SECONDS * 1000):
-        raise MountError(
-            f"unmounted, but the mount process {pid} has not ended after {END_TIMEOUT_SECONDS:g} s;"
-            f" its log says why (kill -USR1 {pid} makes it say what it is doing)"
-        )
 
 
 def clear_leftover(mountpoint: str) -> None:

@@ -62,6 +62,7 @@ class BlockCache:
 
     def __init__(self, config: ReadConfig, store: ObjectStore, nursery: trio.Nursery) -> None:
         self.budget = Budget(config.memory_limit_bytes)
+        self.budget.reclaim = self._make_room
         self.part_size_bytes = store.part_size_bytes
         self.streams: dict[int, Cursor] = {}
         self.fetched_bytes = 0
@@ -83,11 +84,20 @@ class BlockCache:
         return self._readers.get(inode)
 
     def open_reader(self, inode: int, object_id: ObjectId, size_bytes: int) -> Reader:
-        """Return the reader of *inode*, a new one if need be."""
+        """Return the reader of *inode*, a new one if need be.
+
+        An inode that was changed here is another version, or under another key, from then on: what
+        an older reader has is not served any more. Whoever waits for it still gets it.
+        """
         reader = self._readers.get(inode)
-        if reader is None:
-            reader = self._readers[inode] = Reader(self, object_id, size_bytes)
-        return reader
+        if reader is not None and reader.object_id == object_id:
+            return reader
+        fresh = Reader(self, object_id, size_bytes)
+        if reader is not None:
+            fresh.open_count = reader.open_count
+            reader.drop()
+        self._readers[inode] = fresh
+        return fresh
 
     def drop_reader(self, inode: int) -> None:
         """Forget all of *inode*: fills that nobody waits for are cancelled, blocks freed."""

@@ -55,6 +55,9 @@ class Opcode(IntEnum):
     FALLOCATE = 43
     READDIRPLUS = 44
     RENAME2 = 45
+    LSEEK = 46
+    COPY_FILE_RANGE = 47
+    SYNCFS = 50
     TMPFILE = 51
 
 
@@ -70,6 +73,7 @@ class InitFlag(IntFlag):
     ABORT_ERROR = 1 << 21
     MAX_PAGES = 1 << 22
     CACHE_SYMLINKS = 1 << 23
+    HANDLE_KILLPRIV_V2 = 1 << 28
 
 
 class OpenFlag(IntFlag):
@@ -78,6 +82,37 @@ class OpenFlag(IntFlag):
     DIRECT_IO = 1 << 0
     KEEP_CACHE = 1 << 1
     NOFLUSH = 1 << 5
+
+
+class SetattrFlag(IntFlag):
+    """Which fields of a SETATTR count (``FATTR_…``)."""
+
+    MODE = 1 << 0
+    UID = 1 << 1
+    GID = 1 << 2
+    SIZE = 1 << 3
+    ATIME = 1 << 4
+    MTIME = 1 << 5
+    FH = 1 << 6
+    ATIME_NOW = 1 << 7
+    MTIME_NOW = 1 << 8
+    LOCKOWNER = 1 << 9
+    CTIME = 1 << 10
+    KILL_SUIDGID = 1 << 11
+
+
+class RenameFlag(IntFlag):
+    """How ``renameat2`` treats what has the new name."""
+
+    NOREPLACE = 1 << 0
+    EXCHANGE = 1 << 1
+    WHITEOUT = 1 << 2
+
+
+OPEN_KILL_SUIDGID = 1 << 0
+"""In the ``open_flags`` of OPEN and CREATE: truncating takes set-uid and set-gid away."""
+WRITE_KILL_SUIDGID = 1 << 2
+"""In the ``write_flags`` of WRITE: the writer has not the right to keep set-uid and set-gid."""
 
 
 class NotifyCode(IntEnum):
@@ -104,18 +139,30 @@ BATCH_FORGET_IN = Struct("=II")
 FORGET_ONE = Struct("=QQ")
 """nodeid, nlookup"""
 
-ENTRY_OUT = Struct("=QQQQII" + "QQQQQQ" + "IIIIIIIIII")
+ENTRY_OUT = Struct("=QQQQII" + "QQQqqq" + "IIIIIIIIII")
 """nodeid, generation, entry_valid, attr_valid, entry_valid_nsec, attr_valid_nsec, then an attr"""
-ATTR_OUT = Struct("=QII" + "QQQQQQ" + "IIIIIIIIII")
+ATTR_OUT = Struct("=QII" + "QQQqqq" + "IIIIIIIIII")
 """attr_valid, attr_valid_nsec, dummy, then an attr: ino, size, blocks, atime, mtime, ctime, their
-nanoseconds, mode, nlink, uid, gid, rdev, blksize, flags"""
+nanoseconds, mode, nlink, uid, gid, rdev, blksize, flags; times before 1970 are negative"""
 
 OPEN_IN = Struct("=II")
 """flags, open_flags"""
 OPEN_OUT = Struct("=QII")
 """fh, open_flags, padding"""
+CREATE_IN = Struct("=IIII")
+"""flags, mode, umask, open_flags; then the name and a NUL"""
 READ_IN = Struct("=QQIIQII")
 """fh, offset, size, read_flags, lock_owner, flags, padding; READDIRPLUS uses it too"""
+WRITE_IN = Struct("=QQIIQII")
+"""fh, offset, size, write_flags, lock_owner, flags, padding; then the data"""
+WRITE_OUT = Struct("=II")
+"""size, padding"""
+FLUSH_IN = Struct("=QIIQ")
+"""fh, unused, padding, lock_owner"""
+FSYNC_IN = Struct("=QII")
+"""fh, fsync_flags, padding; FSYNCDIR uses it too"""
+FALLOCATE_IN = Struct("=QQQII")
+"""fh, offset, length, mode, padding"""
 RELEASE_IN = Struct("=QIIQ")
 """fh, flags, release_flags, lock_owner"""
 INTERRUPT_IN = Struct("=Q")
@@ -126,3 +173,22 @@ DIRENT = Struct("=QQII")
 """ino, off (of the next entry), namelen, type; then the name, padded to 8 bytes"""
 INVAL_ENTRY_OUT = Struct("=QII")
 """parent, namelen, flags; then the name and a NUL"""
+
+SETATTR_IN = Struct("=IIQQQqqqIIIIIIII")
+"""valid (`SetattrFlag`), padding, fh, size, lock_owner, atime, mtime, ctime, their nanoseconds,
+mode, unused, uid, gid, unused"""
+MKNOD_IN = Struct("=IIII")
+"""mode, rdev, umask, padding; then the name and a NUL"""
+MKDIR_IN = Struct("=II")
+"""mode, umask; then the name and a NUL"""
+RENAME_IN = Struct("=Q")
+"""newdir; then the old name, a NUL, the new name and a NUL"""
+RENAME2_IN = Struct("=QII")
+"""newdir, flags (`RenameFlag`), padding; then the names as in RENAME"""
+SETXATTR_IN = Struct("=II")
+"""size, flags; then the name, a NUL and the value. Two more fields if ``FUSE_SETXATTR_EXT`` was
+negotiated, which it is not."""
+GETXATTR_IN = Struct("=II")
+"""size (0 asks for it), padding; then the name and a NUL. LISTXATTR uses it too, without name"""
+GETXATTR_OUT = Struct("=II")
+"""size, padding: the answer to those who ask for the size"""

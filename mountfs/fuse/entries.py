@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _NANOSECONDS = 1_000_000_000
 _STAT_BLOCK_BYTES = 512
+_UNKNOWN_SECONDS = -(1 << 34)
+"""Some stores send year 1 for "unknown", which programs do not expect; nobody sets such a time."""
 _NO_ENTRY = bytes(abi.ENTRY_OUT.size)
 """Inode 0: the kernel takes the name and the type, and counts no reference."""
 MIN_ENTRY_BYTES = abi.ENTRY_OUT.size + abi.DIRENT.size + 8
@@ -50,25 +52,31 @@ def split_seconds(seconds: float) -> tuple[int, int]:
 
 
 def _attr_fields(attributes: Attributes) -> tuple[int, ...]:
-    inode, size, mtime_ns, mode, nlink, uid, gid = attributes
-    # The kernel's times are unsigned here; some stores send year 1 for "unknown".
-    seconds, nanoseconds = divmod(max(0, mtime_ns), _NANOSECONDS)
+    inode, size, mtime_ns, mode, nlink, uid, gid, atime_ns, ctime_ns, rdev = attributes
+    seconds, nanoseconds = divmod(mtime_ns, _NANOSECONDS)
+    if seconds < _UNKNOWN_SECONDS:
+        seconds = 0
+    atime, atime_rest = ctime, ctime_rest = seconds, nanoseconds
+    if atime_ns is not None:
+        atime, atime_rest = divmod(atime_ns, _NANOSECONDS)
+    if ctime_ns is not None:
+        ctime, ctime_rest = divmod(ctime_ns, _NANOSECONDS)
     blocks = -(-size // _STAT_BLOCK_BYTES)
     return (
         inode,
         size,
         blocks,
+        atime,
         seconds,
-        seconds,
-        seconds,
+        ctime,
+        atime_rest,
         nanoseconds,
-        nanoseconds,
-        nanoseconds,
+        ctime_rest,
         mode,
         nlink,
         uid,
         gid,
-        0,
+        rdev,
         BLOCK_SIZE_BYTES,
         0,
     )

@@ -9,9 +9,12 @@ from mountfs.errors import (
     BucketNotFoundError,
     CredentialsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
     PreconditionFailedError,
+    QuotaExceededError,
     RangeError,
     RequestRejectedError,
+    StorageFullError,
     StoreError,
     WrongRegionError,
 )
@@ -25,6 +28,9 @@ _ERRNOS: tuple[tuple[type[Exception], int], ...] = (
     (AccessDeniedError, errno.EACCES),
     # Expired or revoked: to the application that is a permission, and EACCES is what it handles.
     (CredentialsError, errno.EACCES),
+    (QuotaExceededError, errno.EDQUOT),
+    (StorageFullError, errno.ENOSPC),
+    (ObjectTooLargeError, errno.EFBIG),
     # ENOENT would look like an empty disk to a training loop that tolerates missing files.
     (BucketNotFoundError, errno.EIO),
     (WrongRegionError, errno.EIO),

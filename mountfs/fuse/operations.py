@@ -1,4 +1,4 @@
-"""Translates requests of the kernel to `Filesystem` and its answers back; decides nothing.
+"""Translates requests of the kernel to the file system, and its answers back; decides nothing.
 
 Each handler first takes its arguments out of the request (the buffer is used again), then answers
 from memory if the file system can; else it returns a coroutine.
@@ -15,14 +15,19 @@ import trio
 
 from mountfs.fuse import abi
 from mountfs.fuse.abi import Opcode, OpenFlag
+from mountfs.fuse.changes import is_opened_to_write
+from mountfs.fuse.details import DetailOperations
 from mountfs.fuse.entries import MIN_ENTRY_BYTES, EntryList, pack_attributes, pack_entry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from mountfs.filesystem import Filesystem
+    from mountfs.fuse.changes import ChangeOperations
+    from mountfs.fuse.protocol import Details
     from mountfs.fuse.session import Request
     from mountfs.meta.node import Directory, File
+    from mountfs.vfs.reading import Reading
 
     Buffers = bytes | tuple[memoryview, ...]
     Answer = Buffers | Awaitable[Buffers]
@@ -41,12 +46,26 @@ _STATFS = abi.STATFS_OUT.pack(
 class Operations:
     """The handlers of a session.
 
+    Args:
+        filesystem: names and attributes.
+        reading: contents.
+        changes: what answers changes; without it they are refused with EROFS.
+        details: knows link targets and extended attributes; without it there are none.
+
     Attributes:
         handlers: by opcode.
     """
 
-    def __init__(self, filesystem: Filesystem) -> None:
+    def __init__(
+        self,
+        filesystem: Filesystem,
+        reading: Reading,
+        changes: ChangeOperations | None = None,
+        details: Details | None = None,
+    ) -> None:
         self._fs = filesystem
+        self._reading = reading
+        self._changes = changes
         self.handlers: dict[int, Callable[[Request], Answer]] = {
             Opcode.LOOKUP: self._lookup,
             Opcode.FORGET: self._forget,
@@ -60,17 +79,22 @@ class Operations:
             Opcode.RELEASEDIR: self._releasedir,
             Opcode.STATFS: self._statfs,
         }
-        for opcode in _CHANGES:
-            self.handlers[opcode] = _refuse_change
+        if details is not None:
+            self.handlers.update(DetailOperations(details).handlers)
+        if changes is None:
+            self.handlers.update(dict.fromkeys(_CHANGES, _refuse_change))
+        else:
+            self.handlers.update(changes.handlers)
 
     def _lookup(self, request: Request) -> Answer:
         name = bytes(request.body[:-1])
         parent = request.inode
-        entry = self._fs.lookup_if_ready(parent, name)
-        return self._lookup_later(parent, name) if entry is None else pack_entry(entry)
+        thread = request.pid
+        entry = self._fs.lookup_if_ready(parent, name, thread)
+        return self._lookup_later(parent, name, thread) if entry is None else pack_entry(entry)
 
-    async def _lookup_later(self, parent: int, name: bytes) -> bytes:
-        return pack_entry(await self._fs.lookup(parent, name))
+    async def _lookup_later(self, parent: int, name: bytes, thread: int) -> bytes:
+        return pack_entry(await self._fs.lookup(parent, name, thread))
 
     def _forget(self, request: Request) -> Answer:
         (count,) = abi.FORGET_IN.unpack_from(request.body)
@@ -95,19 +119,29 @@ class Operations:
             raise OSError(errno.ENOSYS, "open is left to the kernel")
         flags, _ = abi.OPEN_IN.unpack_from(request.body)
         inode = request.inode
-        return _OPENED if self._fs.open_if_ready(inode, flags) else self._open_later(inode, flags)
+        if self._changes is not None:
+            if is_opened_to_write(flags):
+                return self._changes.open(request)
+            flags &= ~os.O_APPEND  # says nothing to who only reads
+        return (
+            _OPENED if self._reading.open_if_ready(inode, flags) else self._open_later(inode, flags)
+        )
 
     async def _open_later(self, inode: int, flags: int) -> bytes:
-        await self._fs.open(inode, flags)
+        await self._reading.open(inode, flags)
         return _OPENED
 
     def _read(self, request: Request) -> Answer:
         _, offset, size, _, _, _, _ = abi.READ_IN.unpack_from(request.body)
-        pieces = self._fs.read_if_ready(request.inode, offset, size)
-        return self._fs.read(request.inode, offset, size) if pieces is None else pieces
+        pieces = self._reading.read_if_ready(request.inode, offset, size)
+        return self._reading.read(request.inode, offset, size) if pieces is None else pieces
 
     def _release(self, request: Request) -> Answer:
-        self._fs.release(request.inode)
+        handle, _, _, _ = abi.RELEASE_IN.unpack_from(request.body)
+        if handle and self._changes is not None:
+            self._changes.release(handle)
+        else:
+            self._reading.release(request.inode)
         return b""
 
     def _opendir(self, request: Request) -> Answer:
@@ -134,26 +168,26 @@ class Operations:
                 name = names[index - len(_DOT_NAMES)]
                 reply.add_name(name, inode + index, stat.S_IFREG, index + 1)
             return reply.to_bytes()
+        if not offset:
+            self._fs.begin_entries(handle)
         index = max(0, offset - len(_DOT_NAMES))
         count = size // MIN_ENTRY_BYTES + 1
         nodes = self._fs.entries_if_ready(handle, index, count)
         if nodes is None:
             return self._list_later(handle, index, count, reply)
-        return self._list(nodes, index, reply)
+        return self._list(nodes, reply)
 
     async def _list_later(self, handle: int, index: int, count: int, reply: EntryList) -> bytes:
-        return self._list(await self._fs.entries(handle, index, count), index, reply)
+        return self._list(await self._fs.entries(handle, index, count), reply)
 
-    def _list(self, nodes: Sequence[File | Directory], index: int, reply: EntryList) -> bytes:
+    def _list(self, nodes: Sequence[tuple[int, File | Directory]], reply: EntryList) -> bytes:
         now = trio.current_time()
         remember = self._fs.remember
-        next_offset = index + len(_DOT_NAMES)
-        for node in nodes:
+        for next_index, node in nodes:
             name = node.name
             if not reply.has_room(name):
                 break
-            next_offset += 1
-            reply.add(name, remember(node, now), next_offset)
+            reply.add(name, remember(node, now), next_index + len(_DOT_NAMES))
         return reply.to_bytes()
 
 

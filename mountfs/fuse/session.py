@@ -64,7 +64,10 @@ WANTED_FLAGS = (
     | InitFlag.PARALLEL_DIROPS
     | InitFlag.MAX_PAGES
     | InitFlag.CACHE_SYMLINKS
+    | InitFlag.HANDLE_KILLPRIV_V2
 )
+"""``HANDLE_KILLPRIV_V2``: without it the kernel asks for ``security.capability`` ahead of every
+single write. ``DONT_MASK`` is not among them: the kernel applies the umask."""
 
 _NO_REPLY = frozenset((Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT))
 
@@ -180,6 +183,16 @@ class Session:
             unmount_device(self._config.mountpoint, lazy=lazy)
             # Detached lazily it may live on, but what is on the path now is not ours to unmount.
             self._is_mounted = False
+
+    def disconnect(self) -> None:
+        """Make the kernel answer whoever still uses the mount (ENOTCONN); `serve` must be over.
+
+        Otherwise they would wait for as long as this process lives.
+        """
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        # The number stays taken, so a notification that comes late writes into nothing.
+        os.dup2(null, self._device, inheritable=False)
+        os.close(null)
 
     async def _answer_init(self, buffer: bytearray) -> None:
         await trio.lowlevel.wait_readable(self._device)

@@ -5,13 +5,13 @@ Nothing here awaits: an answer is applied as a whole, between two events.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mountfs.keys import decode_name, encode_name, is_presentable
 from mountfs.meta.coverage import END, Stretch
-from mountfs.meta.node import NEVER, Directory, File
+from mountfs.meta.node import Directory, File
 from mountfs.meta.position import after_directory, after_file
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from mountfs.meta.hidden_keys import HiddenKeys
     from mountfs.objects import ListPage, ObjectInfo
+
+MARKER = b""
+"""The entry key of a directory's own marker, in that directory: before all others."""
 
 _SLASH = ord("/")
 
@@ -33,6 +36,8 @@ class Answer:
         sequence: its number.
         keys: entry keys, in order.
         infos: for each key what the store said of the object; None for a subdirectory.
+        has_marker: whether there is a key that equals the directory's prefix; None when the answer
+            does not tell.
     """
 
     start: bytes
@@ -41,6 +46,7 @@ class Answer:
     sequence: int
     keys: list[bytes]
     infos: list[ObjectInfo | None]
+    has_marker: bool | None = None
 
 
 def read_page(
@@ -77,7 +83,18 @@ def read_page(
         sequence=sequence,
         keys=[key for key, _ in entries],
         infos=[info for _, info in entries],
+        has_marker=_find_marker(prefix, page) if not start else None,
     )
+
+
+def _find_marker(prefix: str, page: ListPage) -> bool | None:
+    """Tell whether *page*, the first one below *prefix*, holds the prefix itself as a key.
+
+    It would be the first. A page may be empty and not the last: then nothing is known.
+    """
+    if page.objects and page.objects[0].key == prefix:
+        return True
+    return None if page.next_token and not page.objects and not page.prefixes else False
 
 
 def _entry_key(entry: tuple[bytes, object]) -> bytes:
@@ -87,8 +104,9 @@ def _entry_key(entry: tuple[bytes, object]) -> bytes:
 def apply_answer(directory: Directory, answer: Answer, numbers: Iterator[int]) -> bool:
     """Let *directory* show what *answer* says; tell whether it may be believed.
 
-    What a LIST that was sent later has said stays as it is. An answer that was asked for before the
-    latest local change, or for a directory that is gone, is refused as a whole.
+    What a LIST that was sent later has said stays as it is, and so do the entry keys that an
+    override holds against this one. An answer that was asked for before the directory was moved, or
+    for one that is gone, is refused as a whole.
     """
     if directory.generation > answer.sequence or directory.is_detached:
         return False
@@ -100,6 +118,8 @@ def apply_answer(directory: Directory, answer: Answer, numbers: Iterator[int]) -
             start = known.stop
     if start < answer.stop:
         _apply_between(directory, answer, start, answer.stop, numbers)
+    if answer.has_marker is not None:
+        _learn_marker(directory, answer)
     listing = directory.listing
     if (
         listing is not None
@@ -117,27 +137,69 @@ def _apply_between(
     if start != answer.start or stop != answer.stop:
         low, high = bisect_left(keys, start), bisect_left(keys, stop)
         keys, infos = keys[low:high], infos[low:high]
-    kept = _store(directory, keys, infos, answer.sent_at, numbers)
+    if directory.overrides is None:
+        kept = _store(directory, keys, infos, answer.sent_at, numbers)
+    else:
+        kept = _store_beside_overrides(directory, answer, start, stop, (keys, infos), numbers)
     stretch = Stretch(start, stop, answer.sent_at, answer.sequence, kept)
     before = directory.coverage.put(stretch)
     if before and before != kept:
         for key in set(before).difference(kept):
-            _remove(directory, key)
-    if directory.stale_since:
-        _keep_stale(directory, start, stop, answer.sequence)
+            _remove(directory, key, answer, kept)
 
 
-def _keep_stale(directory: Directory, start: bytes, stop: bytes, sequence: int) -> None:
-    """Let nothing in ``[start, stop)`` be fresh that the store denied after LIST *sequence*."""
-    for key, since in list(directory.stale_since.items()):
-        if not start <= key < stop:
+def _store_beside_overrides(
+    directory: Directory,
+    answer: Answer,
+    start: bytes,
+    stop: bytes,
+    entries: tuple[list[bytes], list[ObjectInfo | None]],
+    numbers: Iterator[int],
+) -> list[bytes]:
+    """As `_store`, but leave the keys as they are of which more is known here than *answer* says.
+
+    The overrides of which *answer* may speak have served their purpose and are dropped.
+    """
+    keys, infos = entries
+    before = directory.coverage.keys_between(start, stop)
+    overrides = directory.overrides
+    assert overrides is not None
+    held: set[bytes] = set()
+    # There may be a hundred thousand files to publish, and as many pages of this directory.
+    candidates = [*keys, *before] if len(keys) + len(before) < len(overrides) else list(overrides)
+    for key in candidates:
+        override = overrides.get(key)
+        if override is None or not start <= key < stop:
             continue
-        is_directory = key[-1] == _SLASH
-        node = directory.subdirectories.get(key[:-1]) if is_directory else directory.files.get(key)
-        if node is None or since < sequence:
-            del directory.stale_since[key]
-        else:
-            node.fetched_at = NEVER
+        if override.holds_against(answer.sequence):
+            held.add(key)
+        elif key:  # the marker's is not an entry
+            directory.drop_override(key)
+    if not held:
+        return _store(directory, keys, infos, answer.sent_at, numbers)
+    spoken = [(key, info) for key, info in zip(keys, infos, strict=True) if key not in held]
+    kept = _store(
+        directory,
+        [key for key, _ in spoken],
+        [info for _, info in spoken],
+        answer.sent_at,
+        numbers,
+    )
+    kept += [key for key in before if key in held]
+    kept.sort()  # two sorted runs: linear
+    return kept
+
+
+def _learn_marker(directory: Directory, answer: Answer) -> None:
+    """Note whether the directory has a marker, unless more is known than *answer* says."""
+    stretch = directory.coverage.find(MARKER)
+    if stretch is None or stretch.sequence > answer.sequence:
+        return
+    if directory.is_held(MARKER, answer.sequence):
+        return
+    directory.has_marker = answer.has_marker
+    if directory.overrides is not None and MARKER in directory.overrides:
+        directory.drop_override(MARKER)
 
 
 def _store(
@@ -169,7 +231,8 @@ def _store(
         node = files.get(key)
         if node is not None and node.etag == etag and node.size_bytes == size_bytes:
             node.fetched_at = sent_at
-            node.mtime_ns = mtime_ns
+            if node.extra is None:
+                node.mtime_ns = mtime_ns
             kept.append(node.name)
         else:
             files[key] = File(next(numbers), directory, key, size_bytes, mtime_ns, etag, sent_at)
@@ -187,9 +250,19 @@ def add_subdirectory(parent: Directory, name: bytes, sent_at: float, number: int
     return child
 
 
-def _remove(directory: Directory, key: bytes) -> None:
-    """Detach what is at *key*; a subdirectory with everything in it."""
-    if key[-1] == _SLASH:
-        directory.subdirectories.pop(key[:-1]).clear()
-    else:
+def _remove(directory: Directory, key: bytes, answer: Answer, kept: list[bytes]) -> None:
+    """Detach what is at *key*; a subdirectory with everything in it.
+
+    A subdirectory in which something is under way stays, and goes back to *kept*: the answer knows
+    nothing of what will be in it, so it cannot tell that there will be nothing.
+    """
+    if key[-1] != _SLASH:
         del directory.files[key]
+        return
+    child = directory.subdirectories[key[:-1]]
+    if child.is_held_below(answer.sequence):
+        child.fetched_at = answer.sent_at
+        insort(kept, key)
+    else:
+        del directory.subdirectories[key[:-1]]
+        child.clear()

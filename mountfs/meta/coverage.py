@@ -7,13 +7,21 @@ stretch is known as a whole: what is not in it does not exist.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from operator import attrgetter
 
 from mountfs.keys import KEY_MAX_BYTES
+from mountfs.meta.position import after_entry
 
 END = b"\xff" * (KEY_MAX_BYTES + 1)
 """Behind every entry key: no key is longer than `KEY_MAX_BYTES`, and no byte is above 0xff."""
+
+PAGE_KEYS = 1000
+"""Keys of a stretch as the store cuts them."""
+
+MAX_KEYS = 2 * PAGE_KEYS
+"""A stretch to which more were added here is cut: one LIST would not bring it again, and every
+addition moves what is behind it."""
 
 _start_of = attrgetter("start")
 _stop_of = attrgetter("stop")
@@ -91,6 +99,37 @@ class Coverage:
                 replacement.append(tail)
         self.stretches[first:last] = replacement
         return before
+
+    def add(self, key: bytes) -> None:
+        """Let *key* exist, which was not known to.
+
+        Where nothing is known it gets a stretch of its own, which no listing believes: nothing was
+        asked.
+        """
+        stretch = self.find(key)
+        if stretch is None:
+            self.put(Stretch(key, after_entry(key), float("-inf"), 0, [key]))
+            return
+        insort(stretch.keys, key)
+        if len(stretch.keys) > MAX_KEYS:
+            self._cut_behind(stretch, PAGE_KEYS)
+
+    def remove(self, key: bytes) -> None:
+        """Let *key*, which was known to exist, exist no more."""
+        stretch = self.find(key)
+        assert stretch is not None, f"{key!r} is not covered"
+        index = bisect_left(stretch.keys, key)
+        assert stretch.keys[index] == key, f"{key!r} does not exist"
+        del stretch.keys[index]
+
+    def _cut_behind(self, stretch: Stretch, count: int) -> None:
+        """Leave *stretch* its first *count* keys, and the rest to one behind it."""
+        place = after_entry(stretch.keys[count - 1])
+        rest = Stretch(place, stretch.stop, stretch.sent_at, stretch.sequence, stretch.keys[count:])
+        stretch.stop = place
+        del stretch.keys[count:]
+        index = bisect_right(self.stretches, stretch.start, key=_start_of)
+        self.stretches.insert(index, rest)
 
     def complete_since(self) -> float:
         """Return since when all of the directory is known, or minus infinity when it is not."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mountfs.meta.listing import Listing
-    from mountfs.meta.node import Node
+    from mountfs.meta.node import Directory, Node
 
 MAX_ENTRIES = 1024
 """Entries handed out at a time, unless the caller knows how many it has room for."""
@@ -16,7 +16,8 @@ MAX_ENTRIES = 1024
 class DirectoryStream:
     """The entries of a directory as of `opendir`, in an order that does not change.
 
-    The owner must `close` it.
+    Reading and removing by turns, as ``rm -r`` does, skips nothing and shows nothing twice. What is
+    created meanwhile may be missing: `rewinddir` needs another stream. The owner must `close` it.
     """
 
     __slots__ = ("_is_open", "_listing")
@@ -26,26 +27,45 @@ class DirectoryStream:
         self._is_open = True
         listing.reader_count += 1
 
-    def entries_if_known(self, index: int, count: int = MAX_ENTRIES) -> list[Node] | None:
+    @property
+    def directory(self) -> Directory:
+        """What is listed."""
+        return self._listing.directory
+
+    def entries_if_known(
+        self, index: int, count: int = MAX_ENTRIES
+    ) -> list[tuple[int, Node]] | None:
         """Return up to *count* entries from *index* on, without waiting.
 
+        What was listed and shows nothing any more is left out, so indexes have gaps.
+
         Returns:
-            At least one entry; an empty list at the end; None if the next one is not known yet.
+            At least one node, each with the index to go on from behind it; an empty list at the
+            end; None if the next one is not known yet.
 
         Raises:
             StoreError: the entries from *index* on could not be listed.
         """
         listing = self._listing
-        if index < len(listing.entries):
-            return [_current(node) for node in listing.entries[index : index + count]]
-        if listing.is_complete:
-            return []
+        child = listing.directory.child
+        names = listing.names
+        found: list[tuple[int, Node]] = []
+        while index < len(names) and len(found) < count:
+            # By name: the node may have been replaced meanwhile, or moved to another name.
+            node = child(names[index])
+            index += 1
+            if node is not None:
+                found.append((index, node))
+        if found or listing.is_complete:
+            return found
         if listing.error is not None:
             raise copy.copy(listing.error) from listing.error
         return None
 
-    async def entries_from(self, index: int, count: int = MAX_ENTRIES) -> list[Node]:
+    async def entries_from(self, index: int, count: int = MAX_ENTRIES) -> list[tuple[int, Node]]:
         """Return up to *count* entries from *index* on; an empty list only at the end.
+
+        See `entries_if_known`.
 
         Raises:
             StoreError: the entries from *index* on could not be listed.
@@ -59,8 +79,3 @@ class DirectoryStream:
         if self._is_open:
             self._is_open = False
             self._listing.reader_count -= 1
-
-
-def _current(node: Node) -> Node:
-    """Return what the node's name shows now, if it still shows anything."""
-    return node.parent.child(node.name) or node

@@ -7,7 +7,6 @@ cancelled while others wait. What fails is reported to all who wait and is not r
 from __future__ import annotations
 
 import copy
-import itertools
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +15,7 @@ import trio
 from mountfs.errors import StoreError, StoreUnavailableError
 from mountfs.meta.answer import apply_answer, read_page
 from mountfs.meta.position import start_after
+from mountfs.meta.sent_lists import SentLists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +103,9 @@ class PageFetcher:
         nursery: owns the fetches.
         numbers: for new nodes.
         hidden: counts what cannot be shown.
+
+    Attributes:
+        sent: numbers the LISTs.
     """
 
     def __init__(
@@ -118,12 +121,8 @@ class PageFetcher:
         self._nursery = nursery
         self.numbers = numbers
         self.hidden = hidden
-        self._sequence = itertools.count(1)
+        self.sent = SentLists()
         self._flights: dict[Directory, list[Flight]] = {}
-
-    def next_sequence(self) -> int:
-        """Draw the number of a LIST, or of a local change: later ones are higher."""
-        return next(self._sequence)
 
     def flight_towards(
         self, directory: Directory, position: bytes, *, not_before: bytes = b"", is_forced: bool
@@ -163,9 +162,13 @@ class PageFetcher:
             self._nursery.start_soon(self._fly, flight)
         return flight
 
-    async def list_flat(self, prefix: str, after: str) -> SentPage:
-        """Fetch the first page of keys behind *after* below *prefix*, without a delimiter."""
-        sent_at, sequence = trio.current_time(), self.next_sequence()
+    async def list_flat(self, prefix: str, after: str, *, sequence: int) -> SentPage:
+        """Fetch the first page of keys behind *after* below *prefix*, without a delimiter.
+
+        The caller has drawn its number with `SentLists.sending`, and leaves that when the page has
+        been applied.
+        """
+        sent_at = trio.current_time()
         page = await self._store.list_page(prefix, start_after=after)
         while page.next_token and not page.objects:
             page = await self._store.list_page(prefix, start_after=after, token=page.next_token)
@@ -189,26 +192,27 @@ class PageFetcher:
     async def _fetch(self, flight: Flight) -> bytes:
         """Fetch and apply the page of *flight*; return where it ended."""
         directory, start = flight.directory, flight.start
-        after = directory.prefix + start_after(start) if start else ""
         for _ in range(MAX_REFUSED_ANSWERS):
             flight.sent_at = trio.current_time()
-            sequence = self.next_sequence()
-            page = await self._store.list_page(directory.prefix, delimiter="/", start_after=after)
-            while True:
-                answer = read_page(
-                    directory.prefix,
-                    page,
-                    start=start,
-                    sent_at=flight.sent_at,
-                    sequence=sequence,
-                    hidden=self.hidden,
-                )
-                if answer.stop > start:
-                    break
-                # Nothing but keys between `after` and `start`, or (stores may) nothing at all.
-                page = await self._store.list_page(
-                    directory.prefix, delimiter="/", start_after=after, token=page.next_token
-                )
-            if apply_answer(directory, answer, self.numbers) or directory.is_detached:
-                return answer.stop
+            with self.sent.sending() as sequence:
+                prefix = directory.prefix  # another one, once the directory is moved
+                after = prefix + start_after(start) if start else ""
+                page = await self._store.list_page(prefix, delimiter="/", start_after=after)
+                while True:
+                    answer = read_page(
+                        prefix,
+                        page,
+                        start=start,
+                        sent_at=flight.sent_at,
+                        sequence=sequence,
+                        hidden=self.hidden,
+                    )
+                    if answer.stop > start:
+                        break
+                    # Nothing but keys between `after` and `start`, or (stores may) nothing at all.
+                    page = await self._store.list_page(
+                        prefix, delimiter="/", start_after=after, token=page.next_token
+                    )
+                if apply_answer(directory, answer, self.numbers) or directory.is_detached:
+                    return answer.stop
         raise StoreUnavailableError(f"{directory.prefix!r} changes faster than it can be listed")

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 class _Level:
     """One directory of the chain: what was found in it and not yet applied."""
 
-    __slots__ = ("count", "directory", "infos", "keys", "start")
+    __slots__ = ("count", "directory", "has_marker", "infos", "keys", "prefix", "start")
 
     def __init__(self, directory: Directory, start: bytes) -> None:
         self.directory = directory
+        self.prefix = directory.prefix  # as long as the scan is in it; the directory may be moved
         self.start = start
+        self.has_marker: bool | None = None if start else False
         self.keys: list[bytes] = []
         self.infos: list[ObjectInfo | None] = []
         self.count = 0
@@ -78,6 +80,10 @@ class FlatScan:
         """How many keys of *child* were seen."""
         return sum(level.count for level in self._levels[1:])
 
+    def is_void(self) -> bool:
+        """Tell whether the base was moved: its keys are not those that were asked for."""
+        return self._levels[0].prefix != self.base.prefix
+
     @property
     def depth(self) -> int:
         """How many directories the chain has, the base included."""
@@ -103,13 +109,16 @@ class FlatScan:
     def read(self, sent: SentPage, stop: bytes) -> list[CompletedDirectory]:
         """Apply a page to all directories that it touches; return the completed ones.
 
+        The base must not have been moved since the page was asked for (`is_void`).
+
         Args:
             sent: the page behind `last_key`.
             stop: an entry key of the base (exclusive): what is behind belongs to another scan.
         """
         completed: list[CompletedDirectory] = []
+        self._leave_moved()
         level = self._levels[-1]
-        prefix = level.directory.prefix
+        prefix = level.prefix
         skip = len(prefix)
         for info in sent.page.objects:
             key = info.key
@@ -118,8 +127,10 @@ class FlatScan:
                 if is_presentable(name):
                     level.keys.append(name)
                     level.infos.append(info)
-                elif part:  # else the directory's own marker
+                elif part:
                     self._hidden.add(key)
+                else:
+                    level.has_marker = True
                 level.count += 1
                 continue
             self._leave_until(key, sent, completed)
@@ -132,7 +143,7 @@ class FlatScan:
                     return completed
             self._enter(key, info, sent)
             level = self._levels[-1]
-            prefix = level.directory.prefix
+            prefix = level.prefix
             skip = len(prefix)
         if not sent.page.next_token:
             self._end(sent, END, completed)
@@ -141,10 +152,21 @@ class FlatScan:
             self._flush(sent)
         return completed
 
+    def _leave_moved(self) -> None:
+        """Give up the directories of the chain that are somewhere else by now: they were told so.
+
+        The keys that are still found under the old prefix are of nobody's interest.
+        """
+        for index, level in enumerate(self._levels):
+            if level.prefix != level.directory.prefix:
+                assert index, "a scan whose base was moved is void"
+                del self._levels[index:]
+                return
+
     def _leave_until(self, key: str, sent: SentPage, completed: list[CompletedDirectory]) -> None:
         """Complete the directories of the chain that *key* does not lie in; the base stays."""
         levels = self._levels
-        while len(levels) > 1 and not key.startswith(levels[-1].directory.prefix):
+        while len(levels) > 1 and not key.startswith(levels[-1].prefix):
             level = levels.pop()
             self._apply(level, END, sent)
             levels[-1].count += level.count
@@ -153,13 +175,13 @@ class FlatScan:
     def _enter(self, key: str, info: ObjectInfo, sent: SentPage) -> None:
         """Add the object at *key*, and to the chain the directories that lead to it."""
         level = self._levels[-1]
-        *parts, last = key[len(level.directory.prefix) :].split("/")
+        *parts, last = key[len(level.prefix) :].split("/")
         for part in parts:
             name = encode_name(part)
             if not is_presentable(name):
                 self._hidden.add(key)
                 return
-            child = self._subdirectory(level.directory, name, sent)
+            child = self._subdirectory(level, name, sent)
             if child is None:
                 return
             level.keys.append(name + b"/")
@@ -178,15 +200,22 @@ class FlatScan:
             level.infos.append(info)
         elif name:
             self._hidden.add(key)
+        else:
+            level.has_marker = True
 
-    def _subdirectory(self, parent: Directory, name: bytes, sent: SentPage) -> Directory | None:
+    def _subdirectory(self, level: _Level, name: bytes, sent: SentPage) -> Directory | None:
         """Return the node of a subdirectory; None if it is known to have gone since."""
+        parent, key = level.directory, name + b"/"
+        if key < level.start:  # an earlier page was not believed, and has said so of all of it
+            return None
         child = parent.subdirectories.get(name)
         if child is None:
-            known = parent.coverage.find(name + b"/")
+            known = parent.coverage.find(key)
             if known is not None and known.sequence > sent.sequence:
                 return None
-            if parent.generation > sent.sequence:
+            if parent.generation > sent.sequence or parent.is_detached:
+                return None
+            if parent.is_held(key, sent.sequence):
                 return None
             child = add_subdirectory(parent, name, sent.sent_at, next(self._numbers))
         return child
@@ -197,12 +226,14 @@ class FlatScan:
         for level, below in itertools.pairwise(levels):
             self._apply(level, after_directory(below.directory.name), sent)
         deepest = levels[-1]
-        relative = self.last_key[len(deepest.directory.prefix) :]
-        self._apply(deepest, after_file(encode_name(relative)), sent)
+        relative = self.last_key[len(deepest.prefix) :]
+        name, slash, _ = relative.partition("/")  # a slash: below what is hidden, or is gone
+        place = after_directory if slash else after_file
+        self._apply(deepest, place(encode_name(name)), sent)
 
     def _end(self, sent: SentPage, stop: bytes, completed: list[CompletedDirectory]) -> None:
         """Apply everything: no key before *stop* is left."""
-        self._leave_until(self.base.prefix, sent, completed)
+        self._leave_until(self._levels[0].prefix, sent, completed)
         self._apply(self._levels[0], stop, sent)
         self.child = END
 
@@ -215,7 +246,9 @@ class FlatScan:
                 sequence=sent.sequence,
                 keys=level.keys,
                 infos=level.infos,
+                has_marker=level.has_marker,
             )
             apply_answer(level.directory, answer, self._numbers)
             level.start = stop
+            level.has_marker = None
             level.keys, level.infos = [], []

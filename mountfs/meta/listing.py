@@ -10,7 +10,7 @@ from mountfs.meta.coverage import END
 
 if TYPE_CHECKING:
     from mountfs.errors import StoreError
-    from mountfs.meta.node import Directory, Node
+    from mountfs.meta.node import Directory
     from mountfs.ttl import Ttl
 
 _SLASH = ord("/")
@@ -19,12 +19,13 @@ _SLASH = ord("/")
 class Listing:
     """A snapshot of a directory that grows while its pages arrive.
 
-    Several readers share it. Entries are only ever appended, so an index means the same entry for
-    as long as the listing lives.
+    Several readers share it. Names are only ever appended, so an index means the same one for as
+    long as the listing lives. They are names and not nodes, because what a name shows may change
+    meanwhile, and a node may move to another one.
 
     Attributes:
         directory: what is listed.
-        entries: the nodes so far.
+        names: the entries so far.
         frontier: the position up to which the directory has been listed.
         created_at: when the listing began; later readers join it while that is fresh.
         sequence: a LIST with a higher number was sent after the listing began.
@@ -38,10 +39,10 @@ class Listing:
         "_unsettled",
         "created_at",
         "directory",
-        "entries",
         "error",
         "frontier",
         "is_driven",
+        "names",
         "reader_count",
         "sequence",
     )
@@ -50,7 +51,7 @@ class Listing:
         self.directory = directory
         self.created_at = created_at
         self.sequence = sequence
-        self.entries: list[Node] = []
+        self.names: list[bytes] = []
         self.frontier = b""
         self.error: StoreError | None = None
         self.reader_count = 0
@@ -73,18 +74,15 @@ class Listing:
         directory = self.directory
         keys = self._unsettled + directory.coverage.keys_between(self.frontier, stop)
         self._unsettled = []
-        files, subdirectories, append = (
-            directory.files,
-            directory.subdirectories,
-            self.entries.append,
-        )
+        files, subdirectories = directory.files, directory.subdirectories
+        append = self.names.append
         for key in keys:
             if key[-1] == _SLASH:
-                append(subdirectories[key[:-1]])
+                append(subdirectories[key[:-1]].name)
             elif stop.startswith(key) and key + b"/" >= stop:
                 self._unsettled.append(key)
             elif key in files and key not in subdirectories:  # may be gone since it was held back
-                append(files[key])
+                append(key)
         self.frontier = stop
         self._notify()
 

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.errors import ObjectNotFoundError, StoreError, StoreUnavailableError
-from mountfs.keys import KEY_MAX_BYTES, decode_name, is_presentable
+from mountfs.keys import decode_name
+from mountfs.meta.coverage import END
 from mountfs.meta.directory_stream import DirectoryStream
 from mountfs.meta.fetch import PageFetcher
 from mountfs.meta.hidden_keys import HiddenKeys
 from mountfs.meta.inode_table import InodeTable
 from mountfs.meta.listing import Listing
+from mountfs.meta.local_changes import LocalChanges
 from mountfs.meta.node import NEVER, ROOT_NUMBER, Directory, File
+from mountfs.meta.subtree import list_subtree
 from mountfs.meta.walk_ahead import WalkAhead
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from mountfs.meta.config import MetadataConfig
     from mountfs.meta.fetch import Flight
     from mountfs.meta.node import Node
+    from mountfs.objects import ObjectInfo
     from mountfs.store.protocol import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ class Namespace:
         root: always exists.
         table: the nodes that the kernel knows.
         hidden: counts the keys that are not shown.
+        changes: makes the changes that come from here.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Namespace:
         config: MetadataConfig,
         root: Directory,
         table: InodeTable,
+        store: ObjectStore,
         fetcher: PageFetcher,
         walk_ahead: WalkAhead,
         nursery: trio.Nursery,
@@ -57,7 +63,9 @@ class Namespace:
         self.root = root
         self.table = table
         self.hidden = fetcher.hidden
+        self.changes = LocalChanges(fetcher.numbers, fetcher.sent)
         self._ttl = config.ttl
+        self._store = store
         self._fetcher = fetcher
         self._walk_ahead = walk_ahead
         self._nursery = nursery
@@ -66,26 +74,41 @@ class Namespace:
         """Return for how long the kernel may believe the entry and the attributes of *node*."""
         if node.is_detached:
             return 0.0
+        if node.parent.overrides is not None and node.parent.is_pinned(node.entry_key):
+            return self._ttl.kernel_seconds(now, now)
         fetched_at = node.fetched_at
         if isinstance(node, File):
             # That no directory shadows the file was learned from the stretch that holds `name/`.
             stretch = node.parent.coverage.find(node.name + b"/")
-            fetched_at = NEVER if stretch is None else min(fetched_at, stretch.sent_at)
+            if stretch is None:
+                fetched_at = NEVER
+            elif stretch.sent_at < fetched_at:
+                fetched_at = stretch.sent_at
         return self._ttl.kernel_seconds(fetched_at, now)
 
     def lookup_if_fresh(self, parent: Directory, name: bytes) -> Node | None:
-        """Return what *name* shows if that is known and fresh; without a request."""
+        """Return what *name* shows if that is known and fresh, or pinned; without a request."""
         now = trio.current_time()
         subdirectory = parent.subdirectories.get(name)
         if subdirectory is not None:
-            return subdirectory if self._ttl.is_fresh(subdirectory.fetched_at, now) else None
+            if self._ttl.is_fresh(subdirectory.fetched_at, now):
+                return subdirectory
+            return subdirectory if parent.is_pinned(name + b"/") else None
         file = parent.files.get(name)
-        if file is None or not self._ttl.is_fresh(file.fetched_at, now):
+        if file is None:
             return None
-        stretch = parent.coverage.find(name + b"/")
-        if stretch is None or not self._ttl.is_fresh(stretch.sent_at, now):
+        if parent.overrides is not None and parent.is_pinned(name):
+            return file
+        if not self._ttl.is_fresh(file.fetched_at, now):
             return None
-        return file
+        return file if self._is_settled(parent, name + b"/", now) else None
+
+    def is_known_absent(self, parent: Directory, name: bytes) -> bool:
+        """Tell whether it is known and fresh, or pinned, that *name* shows nothing; no request."""
+        if parent.child(name) is not None:
+            return False
+        now = trio.current_time()
+        return self._is_settled(parent, name, now) and self._is_settled(parent, name + b"/", now)
 
     async def lookup(self, parent: Directory, name: bytes) -> Node:
         """Return what *name* shows, asking the store unless that is known and fresh.
@@ -99,8 +122,10 @@ class Namespace:
         node = self.lookup_if_fresh(parent, name)
         if node is not None:
             return node
-        if not self._may_exist(parent, name):
+        if not parent.may_hold(name):
             raise ObjectNotFoundError(f"{decode_name(name)!r} cannot be a key below a directory")
+        if self._is_pinned_absent(parent, name):
+            raise ObjectNotFoundError(f"{parent.prefix + decode_name(name)!r} was removed here")
         await self._wait_for_scans(parent, name)
         node = self.lookup_if_fresh(parent, name)
         if node is None:
@@ -115,12 +140,15 @@ class Namespace:
     async def refresh(self, node: Node) -> None:
         """Ask the store about the name of *node* now, whatever the TTL.
 
-        Afterwards `node.is_detached` tells whether the name still shows this version.
+        Afterwards `node.is_detached` tells whether the name still shows this version. Of a pinned
+        entry the store can say nothing new.
 
         Raises:
             StoreError: the store could not be asked.
         """
-        if node is not self.root and not node.is_detached:
+        if node is self.root or node.is_detached or node.parent.is_pinned(node.entry_key):
+            await trio.lowlevel.checkpoint()
+        else:
             await self._ask(node.parent, node.name, is_forced=True)
 
     def note_stale(self, node: Node) -> None:
@@ -129,13 +157,48 @@ class Namespace:
         No LIST that was sent before makes the node fresh again.
         """
         if node is not self.root:
-            node.fetched_at = NEVER
-            if not node.is_detached:
-                node.parent.stale_since[node.entry_key] = self._fetcher.next_sequence()
+            self.changes.note_stale(node)
 
-    def note_local_change(self, directory: Directory) -> None:
-        """Note that *directory* was changed here: no answer from before will be applied to it."""
-        directory.generation = self._fetcher.next_sequence()
+    async def has_children(self, directory: Directory) -> bool:
+        """Tell whether *directory* shows anything, asking the store unless that is known and fresh.
+
+        Its own marker is nothing that it shows. A directory that is gone has no children.
+
+        Raises:
+            StoreError: the store could not be asked.
+        """
+        now = trio.current_time()
+        stretches = directory.coverage.stretches
+        keys = (
+            key
+            for known in stretches
+            if self._ttl.is_fresh(known.sent_at, now)
+            for key in known.keys
+        )
+        if any(self.lookup_if_fresh(directory, key.removesuffix(b"/")) for key in keys):
+            return True
+        if directory.has_pinned_child:
+            return True
+        is_known = self._ttl.is_fresh(directory.coverage.complete_since(), now)
+        position = END if is_known and directory.is_empty else b""
+        while position != END and not directory.is_detached:
+            flight = self._fetcher.request(directory, position, is_forced=True)
+            await flight.wait()
+            if directory.coverage.keys_between(position, flight.stop):
+                return True
+            position = flight.stop
+        return not directory.is_empty  # created here meanwhile
+
+    async def list_subtree(self, directory: Directory, *, limit: int) -> list[ObjectInfo]:
+        """Return all keys below *directory* as the store has them now, in order, markers included.
+
+        What was not published is not among them.
+
+        Raises:
+            SubtreeTooLargeError: there are more than *limit*.
+            StoreError: the store could not be asked.
+        """
+        return await list_subtree(self._store, directory.prefix, limit)
 
     def open_directory(self, directory: Directory) -> DirectoryStream:
         """Begin to read *directory*; what is not known or not fresh is being listed from now on.
@@ -149,7 +212,7 @@ class Namespace:
             or listing.error is not None
             or not self._ttl.is_fresh(listing.created_at, now)
         ):
-            listing = Listing(directory, now, self._fetcher.next_sequence())
+            listing = Listing(directory, now, self._fetcher.sent.next_number())
             # One page at once, so that most directories need no task.
             # More would delay everybody else.
             listing.catch_up(self._ttl, now)
@@ -166,15 +229,18 @@ class Namespace:
 
     # ---------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _may_exist(parent: Directory, name: bytes) -> bool:
-        if not is_presentable(name) or parent.is_detached:
+    def _is_settled(self, parent: Directory, position: bytes, now: float) -> bool:
+        """Tell whether what the tree says of *position* needs no LIST."""
+        if parent.overrides is not None and parent.is_pinned(position):
+            return True
+        stretch = parent.coverage.find(position)
+        return stretch is not None and self._ttl.is_fresh(stretch.sent_at, now)
+
+    def _is_pinned_absent(self, parent: Directory, name: bytes) -> bool:
+        """Tell whether *name* was removed here: unlike other names, it cannot have come back."""
+        if not parent.is_pinned(name) and not parent.is_pinned(name + b"/"):
             return False
-        try:
-            name.decode("utf-8")
-        except UnicodeDecodeError:
-            return False  # keys are UTF-8; some stores answer to anything else with broken XML
-        return len(parent.prefix.encode("utf-8", "surrogateescape")) + len(name) <= KEY_MAX_BYTES
+        return self.is_known_absent(parent, name)
 
     async def _wait_for_scans(self, parent: Directory, name: bytes) -> None:
         """Wait for a flat scan that reaches *parent* soon instead of asking beside it."""
@@ -189,6 +255,8 @@ class Namespace:
         flight: Flight | None = None
         for position in (slash, name) if name in parent.subdirectories else (name, slash):
             if flight is not None and flight.covers(position):
+                continue
+            if parent.is_pinned(position):
                 continue
             if not is_forced and self._is_file_known(parent, name, position):
                 continue
@@ -231,8 +299,7 @@ class Namespace:
         file = parent.files.get(name)
         if file is None or not self._ttl.is_fresh(file.fetched_at, now):
             return False
-        stretch = parent.coverage.find(position)
-        return stretch is not None and self._ttl.is_fresh(stretch.sent_at, now)
+        return self._is_settled(parent, position, now)
 
     async def _drive(self, listing: Listing) -> None:
         """Fetch pages for *listing* until it is complete or nobody reads it any more."""
@@ -280,5 +347,5 @@ async def open_namespace(config: MetadataConfig, store: ObjectStore) -> AsyncIte
     async with trio.open_nursery() as nursery:
         fetcher = PageFetcher(config, store, nursery, table.numbers, HiddenKeys())
         walk_ahead = WalkAhead(config, fetcher, nursery)
-        yield Namespace(config, root, table, fetcher, walk_ahead, nursery)
+        yield Namespace(config, root, table, store, fetcher, walk_ahead, nursery)
         nursery.cancel_scope.cancel()

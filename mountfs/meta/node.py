@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from mountfs.keys import decode_name
+from mountfs.keys import KEY_MAX_BYTES, decode_name, is_presentable
 from mountfs.meta.coverage import Coverage
 from mountfs.objects import ObjectId
 
 if TYPE_CHECKING:
     from mountfs.meta.listing import Listing
+    from mountfs.meta.override import Override
 
 ROOT_NUMBER = 1
 """The kernel's number for the root (``FUSE_ROOT_ID``)."""
@@ -32,14 +33,19 @@ class File:
         name: one part of a path.
         size_bytes: the length of the object.
         mtime_ns: last modification, nanoseconds since the epoch.
-        etag: as the store sent it.
+        etag: as the store sent it; empty as long as nothing was published.
         lookups: how often the kernel was told of it and has not forgotten it; `InodeTable` counts.
         fetched_at: when the LIST that last confirmed it was sent; one float object for a whole
         page.
+        draft: what was changed here and is not published; set and understood by the layer above.
+        extra: attributes that no listing knows, likewise; with any, a listing that confirms the
+            version does not change `mtime_ns`.
     """
 
     __slots__ = (
+        "draft",
         "etag",
+        "extra",
         "fetched_at",
         "is_served",
         "lookups",
@@ -69,6 +75,8 @@ class File:
         self.lookups = 0
         self.fetched_at = fetched_at
         self.is_served = False
+        self.draft: object | None = None
+        self.extra: object | None = None
 
     def __repr__(self) -> str:
         return f"<File {self.number} {self.key!r} {self.etag}>"
@@ -96,8 +104,13 @@ class File:
 
     @property
     def is_stale(self) -> bool:
-        """Tell whether it is known that the store has this version no more."""
-        return self.fetched_at == NEVER or self.is_detached
+        """Tell whether it is known that the store has this version no more.
+
+        What is pinned is as it is here, whatever the store has.
+        """
+        if self.is_detached:
+            return True
+        return self.fetched_at == NEVER and not self.parent.is_pinned(self.name)
 
 
 class Directory:
@@ -114,26 +127,30 @@ class Directory:
         files, subdirectories: what is known of it, by name.
         coverage: which stretches of it are known, and since when.
         listing: the listing under way that `readdir` waits for, if any.
-        generation: the number of the latest local change. An answer whose number is lower was asked
-            for before the change and is not applied.
-        stale_since: by entry key, for nodes that the store denied: the LISTs with a lower number
-            were sent before that and do not confirm them.
+        generation: the number of the latest move. An answer whose number is lower was asked for
+            before, with another prefix, and is not applied.
+        overrides: the entry keys that answers must leave as they are; None when there are none.
+        has_marker: whether the store holds a key that equals the prefix; None as long as no listing
+            told, and as old as what is known of the first entry.
+        extra: as for a file.
         subtree_keys: how many keys there are below it, subdirectories included; -1 when unknown.
     """
 
     __slots__ = (
         "coverage",
+        "extra",
         "fetched_at",
         "files",
         "generation",
+        "has_marker",
         "listing",
         "lookups",
         "mtime_ns",
         "name",
         "number",
+        "overrides",
         "parent",
         "prefix",
-        "stale_since",
         "subdirectories",
         "subtree_keys",
     )
@@ -153,7 +170,9 @@ class Directory:
         self.coverage = Coverage()
         self.listing: Listing | None = None
         self.generation = 0
-        self.stale_since: dict[bytes, int] = {}
+        self.overrides: dict[bytes, Override] | None = None
+        self.has_marker: bool | None = None
+        self.extra: object | None = None
         self.subtree_keys = -1
 
     def __repr__(self) -> str:
@@ -174,6 +193,76 @@ class Directory:
         """Tell whether its name shows something else by now, or nothing; never true of the root."""
         return self.parent.subdirectories.get(self.name) is not self and self.parent is not self
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is known to be in it; more may be unknown."""
+        return not self.files and not self.subdirectories
+
+    def may_hold(self, name: bytes) -> bool:
+        """Tell whether *name* in this directory can be a key at all."""
+        if not is_presentable(name) or self.is_detached:
+            return False
+        try:
+            name.decode("utf-8")
+        except UnicodeDecodeError:
+            return False  # keys are UTF-8; some stores answer to anything else with broken XML
+        return len(self.prefix.encode("utf-8", "surrogateescape")) + len(name) <= KEY_MAX_BYTES
+
+    @property
+    def has_pinned_child(self) -> bool:
+        """Tell whether something is in it that an operation under way has put there, or changes."""
+        return any(
+            override.pins and key and self.child(key.removesuffix(b"/")) is not None
+            for key, override in (self.overrides or {}).items()
+        )
+
+    def is_pinned(self, entry_key: bytes) -> bool:
+        """Tell whether an operation is under way here at *entry_key*: what the tree shows holds."""
+        if self.overrides is None:
+            return False
+        override = self.overrides.get(entry_key)
+        return override is not None and override.pins > 0
+
+    def is_held(self, entry_key: bytes, sequence: int) -> bool:
+        """Tell whether the answer to LIST *sequence* must leave *entry_key* as it is."""
+        if self.overrides is None:
+            return False
+        override = self.overrides.get(entry_key)
+        return override is not None and override.holds_against(sequence)
+
+    def is_held_below(self, sequence: int) -> bool:
+        """Tell whether the answer to LIST *sequence* must leave anything in it as it is.
+
+        Then such an answer cannot tell that the directory does not exist, either.
+        """
+        pending = [self]
+        while pending:
+            directory = pending.pop()
+            for override in (directory.overrides or {}).values():
+                if override.holds_against(sequence):
+                    return True
+            pending.extend(directory.subdirectories.values())
+        return False
+
+    def drop_override(self, entry_key: bytes) -> None:
+        """Let answers speak of *entry_key* again."""
+        assert self.overrides is not None
+        del self.overrides[entry_key]
+        if not self.overrides:
+            self.overrides = None
+
+    def is_above(self, other: Directory) -> bool:
+        """Tell whether *other* is below this directory, in any depth."""
+        while not other.is_root:
+            other = other.parent
+            if other is self:
+                return True
+        return False
+
+    def take_prefix(self) -> None:
+        """Make the prefix of its place in the tree its own, after a move."""
+        self.prefix = f"{self.parent.prefix}{decode_name(self.name)}/"
+
     def child(self, name: bytes) -> Node | None:
         """Return what *name* shows as far as is known: a directory shadows a file."""
         return self.subdirectories.get(name) or self.files.get(name)
@@ -187,7 +276,6 @@ class Directory:
             directory.files = {}
             directory.subdirectories = {}
             directory.coverage = Coverage()
-            directory.stale_since = {}
             directory.subtree_keys = -1
 
 

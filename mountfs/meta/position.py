@@ -27,6 +27,13 @@ def after_directory(name: bytes) -> bytes:
     return name + b"0"  # "0" follows "/"
 
 
+def after_entry(entry_key: bytes) -> bytes:
+    """Return the first position behind an entry, a file's or a directory's."""
+    if entry_key.endswith(b"/"):
+        return after_directory(entry_key[:-1])
+    return after_file(entry_key)
+
+
 def start_after(position: bytes) -> str:
     """Return a key to list behind, such that the listing begins at *position* or a little before.
 

@@ -297,7 +297,9 @@ class WalkAhead:
         run, walk = scan.run, scan.walk
         try:
             while True:
-                await self._fetch_page(scan)
+                if not await self._fetch_page(scan):
+                    self._abandon(scan)
+                    break
                 if not walk.wants_more(run):
                     break
         except StoreError as error:
@@ -325,13 +327,22 @@ class WalkAhead:
             scan.walk.runs.remove(scan.run)
         scan.fail()
 
-    async def _fetch_page(self, scan: Scan) -> None:
+    async def _fetch_page(self, scan: Scan) -> bool:
+        """Fetch and apply the next page; tell whether that was possible.
+
+        It is not once the directory that is scanned was moved: its keys begin differently now.
+        """
         run, walk, flat = scan.run, scan.walk, scan.flat
-        sent = await self._fetcher.list_flat(flat.base.prefix, flat.last_key)
-        stop = walk.entry_key_at(run.stop) or END
-        for directory, keys in flat.read(sent, stop):
-            self._note_listed(directory, keys)
-            self._note_size(directory, keys)
+        if flat.is_void():
+            return False
+        with self._fetcher.sent.sending() as sequence:
+            sent = await self._fetcher.list_flat(flat.base.prefix, flat.last_key, sequence=sequence)
+            if flat.is_void():
+                return False
+            for directory, keys in flat.read(sent, walk.entry_key_at(run.stop) or END):
+                self._note_listed(directory, keys)
+                self._note_size(directory, keys)
         position = run.stop if flat.child == END else walk.index_of(flat.child)
         walk.note_page(run, position, flat.child_keys, is_deep=flat.is_deep)
         scan.note_page()
+        return True

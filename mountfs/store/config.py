@@ -29,6 +29,10 @@ class S3Config:
         deadline_seconds: for one operation with all of its retries. The time that its bytes take on
             a slow link comes on top: a transfer that makes progress is not cut off.
         max_attempts: how often one request is sent at most, the first time included.
+        storage_class: of what is written; None leaves it to the bucket.
+        sse: server-side encryption of what is written; None leaves it to the bucket.
+        sse_kms_key_id: the key for it; None is the account's.
+        acl: canned ACL of what is written; None sends none.
     """
 
     bucket: str
@@ -45,3 +49,7 @@ class S3Config:
     connect_timeout_seconds: float = 5.0
     deadline_seconds: float = 60.0
     max_attempts: int = 8
+    storage_class: str | None = None
+    sse: str | None = None
+    sse_kms_key_id: str | None = None
+    acl: str | None = None

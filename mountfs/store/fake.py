@@ -1,42 +1,49 @@
 """A bucket in memory: the store of the tests that need no server.
 
-It behaves as S3 does where it matters (order, paging, versions), counts what it was asked, and can
-be told to be slow, to fail and to hang. The contract tests hold it to the same answers as the real
-stores.
+It behaves as S3 does where it matters (order, paging, versions, conditions, uploads in parts),
+counts what it was asked, and can be told to be slow, to fail, to hang, and to lose its answers. The
+contract tests hold it to the same answers as the real stores.
 """
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_left, bisect_right
 from collections import Counter, deque
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import trio
 
 from mountfs.errors import (
     DeadlineError,
-    ObjectNotFoundError,
-    PreconditionFailedError,
+    ObjectTooLargeError,
     RangeError,
-    RequestRejectedError,
     StoreError,
     ThrottledError,
 )
-from mountfs.keys import KEY_MAX_BYTES, sort_key
-from mountfs.objects import ListPage, ObjectInfo
+from mountfs.objects import ObjectDetails
 from mountfs.store.concurrency import AdaptiveConcurrency
+from mountfs.store.fake_bucket import FakeBucket
+from mountfs.store.fake_content import Content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mountfs.objects import ObjectId
+    from mountfs.objects import (
+        Body,
+        ListPage,
+        ObjectHeaders,
+        ObjectId,
+        ObjectInfo,
+        PendingUpload,
+        UploadedPart,
+    )
 
 MIB = 1024 * 1024
 
-FIRST_MTIME_NS = 1_700_000_000 * 10**9
-"""Any whole second will do; every put is one second after the one before, to tell them apart."""
+_Answer = TypeVar("_Answer")
 
 
 class Hang(Enum):
@@ -48,17 +55,36 @@ class Hang(Enum):
 HANG = Hang.HANG
 
 
+@dataclass(frozen=True, slots=True)
+class LostAnswer:
+    """The fault of a store that does what it was asked and whose answer does not arrive.
+
+    Attributes:
+        error: what the caller sees instead; its type should be `StoreUnavailableError` or below.
+    """
+
+    error: StoreError
+
+
+Fault = StoreError | Hang | LostAnswer
+
+
 class Request(NamedTuple):
     """One request as the store saw it.
 
     Attributes:
-        kind: ``GET``, ``LIST`` or ``HEAD``.
-        key: the key; for a LIST the prefix.
-        start: first byte (inclusive) of a GET.
-        stop: end (exclusive) of a GET.
+        kind: ``GET``, ``PUT``, ``CREATE_UPLOAD``, ...: as in `FakeStore.requests`.
+        key: the key; for a LIST or LIST_UPLOADS the prefix; for a DELETE_MANY the first key.
+        start: first byte (inclusive) of a GET or COPY_PART.
+        stop: end (exclusive) of a GET or COPY_PART; the length of what PUT and UPLOAD_PART send;
+            the number of keys of a DELETE_MANY.
         delimiter: of a LIST.
         start_after: of a LIST.
         token: of a LIST.
+        source: the other key of a COPY, COPY_PART or RENAME.
+        upload_id: of whatever concerns an upload.
+        number: of a part.
+        expected_etag: of a conditional change.
     """
 
     kind: str
@@ -68,28 +94,30 @@ class Request(NamedTuple):
     delimiter: str = ""
     start_after: str = ""
     token: str = ""
-
-
-class _Stored(NamedTuple):
-    """An object: what a LIST says of it and its bytes; None stands for zeros."""
-
-    info: ObjectInfo
-    body: bytes | None
+    source: str = ""
+    upload_id: str = ""
+    number: int = 0
+    expected_etag: str | None = None
 
 
 class FakeStore:
     """An `ObjectStore` in memory.
 
-    A request is answered from the state in which it finds the bucket, and the answer travels for
-    `latency_seconds`: what arrives may be out of date by then, as on a real network.
+    A request is answered from the state in which it finds the bucket, and changes it then; the
+    answer travels for `latency_seconds`: what arrives may be out of date by then, as on a real
+    network.
 
     Attributes:
+        bucket: what it holds; other clients use it directly.
         part_size_bytes: as in the protocol.
-        page_size: keys and prefixes in one answer to a LIST.
+        page_size: keys and prefixes in one answer to a LIST, and keys in one DELETE_MANY.
+        can_rename: as in the protocol.
         latency_seconds: how long every answer takes.
         deadline_seconds: a request that hangs ends after it, in `DeadlineError`.
         concurrency: as in the protocol.
-        requests: how many of each kind came: ``GET``, ``LIST``, ``HEAD``.
+        requests: how many of each kind came: ``GET``, ``LIST``, ``HEAD``, ``PUT``, ``COPY``,
+            ``RENAME``, ``DELETE``, ``DELETE_MANY``, ``CREATE_UPLOAD``, ``UPLOAD_PART``,
+            ``COPY_PART``, ``COMPLETE_UPLOAD``, ``ABORT_UPLOAD``, ``LIST_UPLOADS``.
         log: all of them, in order.
         faults: each request takes the first; None lets it through.
         fault_for: asked for each request that `faults` let through.
@@ -100,165 +128,219 @@ class FakeStore:
         *,
         part_size_bytes: int = 8 * MIB,
         page_size: int = 1000,
+        min_part_bytes: int = 5 * MIB,
+        max_part_bytes: int = 5 * 1024 * MIB,
+        max_parts: int = 10_000,
+        can_rename: bool = False,
         latency_seconds: float = 0.0,
         deadline_seconds: float = 60.0,
     ) -> None:
+        self.bucket = FakeBucket(
+            min_part_bytes=min_part_bytes, max_part_bytes=max_part_bytes, max_parts=max_parts
+        )
         self.part_size_bytes = part_size_bytes
         self.page_size = page_size
+        self.min_part_bytes = min_part_bytes
+        self.max_part_bytes = max_part_bytes
+        self.max_parts = max_parts
+        self.can_rename = can_rename
         self.latency_seconds = latency_seconds
         self.deadline_seconds = deadline_seconds
         self.concurrency = AdaptiveConcurrency(initial=64, maximum=256)
         self.requests: Counter[str] = Counter()
         self.log: list[Request] = []
-        self.faults: deque[StoreError | Hang | None] = deque()
-        self.fault_for: Callable[[Request], StoreError | Hang | None] | None = None
-        self._objects: dict[str, _Stored] = {}
-        self._order: list[bytes] | None = None
-        self._mtime_ns = FIRST_MTIME_NS
+        self.faults: deque[Fault | None] = deque()
+        self.fault_for: Callable[[Request], Fault | None] | None = None
 
-    # --- what other clients do -------------------------------------------------------------------
-
-    def put(self, key: str, body: bytes, *, mtime_ns: int | None = None) -> ObjectInfo:
-        """Store an object, at once and without a request, as another client would."""
-        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
-        return self._store(key, len(body), etag, bytes(body), mtime_ns)
-
-    def put_zeros(self, key: str, size_bytes: int) -> ObjectInfo:
-        """Store an object of that many zeros, which takes no memory, as another client would."""
-        etag = f'"{size_bytes:032x}-2"'
-        return self._store(key, size_bytes, etag, None, None)
-
-    def delete(self, key: str) -> None:
-        """Remove an object, if it is there, as another client would."""
-        if self._objects.pop(key, None) is not None:
-            self._order = None
-
-    def _store(
-        self, key: str, size_bytes: int, etag: str, body: bytes | None, mtime_ns: int | None
-    ) -> ObjectInfo:
-        if not 1 <= len(sort_key(key)) <= KEY_MAX_BYTES:
-            raise ValueError(f"a key has 1 to {KEY_MAX_BYTES} bytes: {key!r}")
-        if mtime_ns is None:
-            self._mtime_ns += 10**9
-            mtime_ns = self._mtime_ns
-        info = ObjectInfo(key, size_bytes, etag, mtime_ns)
-        if key not in self._objects:
-            self._order = None
-        self._objects[key] = _Stored(info, body)
-        return info
-
-    # --- the protocol ----------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------------
 
     async def get(self, object_id: ObjectId, start: int, stop: int) -> bytes:
         """Fetch bytes; see `ObjectStore.get`."""
-        key, etag = object_id
+        key = object_id.key
         assert 0 <= start < stop, f"empty range [{start}, {stop}) of {key!r}"
         assert stop - start <= self.part_size_bytes, f"[{start}, {stop}) is larger than a part"
-        self.concurrency.in_flight += 1
-        try:
-            fault = self._receive(Request("GET", key, start, stop))
-            stored = self._objects.get(key)
-            await self._answer(fault)
-        finally:
-            self.concurrency.in_flight -= 1
-        if stored is None:
-            raise _not_found(key)
-        if stored.info.etag != etag:
-            raise PreconditionFailedError(
-                f"{key!r} was replaced", code="PreconditionFailed", status=412
-            )
-        if stop > stored.info.size_bytes:
-            raise RangeError(f"{key!r} ends before {stop}", code="InvalidRange", status=416)
-        self.concurrency.note_success()
-        return bytes(stop - start) if stored.body is None else stored.body[start:stop]
+
+        def read() -> Content:
+            content = self.bucket.find_version(object_id).content
+            if stop > content.size_bytes:
+                raise RangeError(f"{key!r} ends before {stop}", code="InvalidRange", status=416)
+            return content.slice(start, stop)
+
+        content = await self._transfer(Request("GET", key, start, stop), read)
+        return content.to_bytes()
 
     async def list_page(
         self, prefix: str, *, delimiter: str = "", start_after: str = "", token: str = ""
     ) -> ListPage:
         """List up to `page_size` keys and prefixes; see `ObjectStore.list_page`."""
-        fault = self._receive(Request("LIST", prefix, 0, 0, delimiter, start_after, token))
-        page = self._list(prefix, delimiter, start_after, token)
-        await self._answer(fault)
-        return page
+        return await self._ask(
+            Request("LIST", prefix, 0, 0, delimiter, start_after, token),
+            lambda: self.bucket.list_page(prefix, delimiter, start_after, token, self.page_size),
+        )
 
     async def head(self, key: str) -> ObjectInfo:
         """Return what the store knows of an object; see `ObjectStore.head`."""
-        fault = self._receive(Request("HEAD", key))
-        stored = self._objects.get(key)
-        await self._answer(fault)
-        if stored is None:
-            raise _not_found(key)
-        return stored.info
+        return await self._ask(Request("HEAD", key), lambda: self.bucket.find(key).info)
+
+    async def head_details(self, key: str) -> ObjectDetails:
+        """Return all that the store knows of an object; see `ObjectStore.head_details`."""
+        stored = await self._ask(Request("HEAD", key), lambda: self.bucket.find(key))
+        return ObjectDetails(info=stored.info, headers=stored.headers)
+
+    # --- whole objects ---------------------------------------------------------------------------
+
+    async def put(
+        self, key: str, body: Body, headers: ObjectHeaders, *, expected_etag: str | None = None
+    ) -> ObjectInfo:
+        """Store an object; see `ObjectStore.put`."""
+        content = Content.of_body(body)
+        request = Request("PUT", key, 0, content.size_bytes, expected_etag=expected_etag)
+
+        def store() -> ObjectInfo:
+            if content.size_bytes > self.max_part_bytes:
+                raise ObjectTooLargeError(f"{key!r}", code="EntityTooLarge", status=400)
+            return self.bucket.store(key, content, headers, expected_etag=expected_etag)
+
+        return await self._transfer(request, store)
+
+    async def copy(
+        self,
+        source: ObjectId,
+        key: str,
+        headers: ObjectHeaders | None,
+        *,
+        size_bytes: int,
+        expected_etag: str | None = None,
+    ) -> ObjectInfo:
+        """Copy an object; see `ObjectStore.copy`."""
+        info = await self._ask(
+            Request("COPY", key, 0, size_bytes, source=source.key, expected_etag=expected_etag),
+            lambda: self.bucket.copy(source, key, headers, expected_etag=expected_etag),
+        )
+        return info._replace(size_bytes=size_bytes)  # believed, as S3 does not tell it
+
+    async def rename(self, source: ObjectId, key: str, *, may_replace: bool) -> ObjectInfo:
+        """Give an object another key; see `ObjectStore.rename`."""
+        assert self.can_rename, "this bucket cannot"
+        return await self._ask(
+            Request("RENAME", key, source=source.key, expected_etag=None if may_replace else ""),
+            lambda: self.bucket.rename(source, key, may_replace=may_replace),
+        )
+
+    async def delete(self, key: str) -> None:
+        """Remove what the key holds; see `ObjectStore.delete`."""
+        await self._ask(Request("DELETE", key), lambda: self.bucket.delete(key))
+
+    async def delete_many(self, keys: Iterable[str]) -> dict[str, StoreError]:
+        """Remove what the keys hold; see `ObjectStore.delete_many`."""
+        failures: dict[str, StoreError] = {}
+        for batch in _batches(keys, self.page_size):
+            request = Request("DELETE_MANY", batch[0], 0, len(batch))
+            try:
+                await self._ask(request, partial(self.bucket.delete_all, batch))
+            except StoreError as error:
+                failures |= dict.fromkeys(batch, error)
+        return failures
+
+    # --- uploads in parts ------------------------------------------------------------------------
+
+    async def create_upload(self, key: str, headers: ObjectHeaders) -> str:
+        """Begin an upload in parts; see `ObjectStore.create_upload`."""
+        return await self._ask(
+            Request("CREATE_UPLOAD", key), lambda: self.bucket.create_upload(key, headers)
+        )
+
+    async def upload_part(self, key: str, upload_id: str, number: int, body: Body) -> UploadedPart:
+        """Send a part of an upload; see `ObjectStore.upload_part`."""
+        content = Content.of_body(body)
+        return await self._transfer(
+            Request("UPLOAD_PART", key, 0, content.size_bytes, upload_id=upload_id, number=number),
+            lambda: self.bucket.store_part(key, upload_id, number, content),
+        )
+
+    async def copy_part(
+        self, key: str, upload_id: str, number: int, source: ObjectId, start: int, stop: int
+    ) -> UploadedPart:
+        """Let the store copy bytes into a part; see `ObjectStore.copy_part`."""
+        assert 0 <= start < stop, f"empty range [{start}, {stop}) of {source.key!r}"
+
+        def copy() -> UploadedPart:
+            content = self.bucket.find_version(source).content
+            if stop > content.size_bytes:
+                raise RangeError(f"{source.key!r} ends before {stop}", code="InvalidRange")
+            return self.bucket.store_part(key, upload_id, number, content.slice(start, stop))
+
+        return await self._ask(
+            Request(
+                "COPY_PART", key, start, stop,
+                source=source.key, upload_id=upload_id, number=number,
+            ),
+            copy,
+        )  # fmt: skip
+
+    async def complete_upload(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[UploadedPart],
+        *,
+        expected_etag: str | None = None,
+    ) -> ObjectInfo:
+        """Put the object together and show it; see `ObjectStore.complete_upload`."""
+        return await self._ask(
+            Request("COMPLETE_UPLOAD", key, upload_id=upload_id, expected_etag=expected_etag),
+            lambda: self.bucket.complete_upload(key, upload_id, parts, expected_etag=expected_etag),
+        )
+
+    async def abort_upload(self, key: str, upload_id: str) -> None:
+        """Throw an upload away; see `ObjectStore.abort_upload`."""
+        await self._ask(
+            Request("ABORT_UPLOAD", key, upload_id=upload_id),
+            lambda: self.bucket.abort_upload(key, upload_id),
+        )
+
+    async def list_uploads(self, prefix: str) -> list[PendingUpload]:
+        """Return the uploads that were begun; see `ObjectStore.list_uploads`."""
+        return await self._ask(Request("LIST_UPLOADS", prefix), lambda: self.bucket.uploads(prefix))
 
     # --- behind it -------------------------------------------------------------------------------
 
-    def _receive(self, request: Request) -> StoreError | Hang | None:
-        """Count the request and choose the fault that it will meet."""
+    async def _transfer(self, request: Request, act: Callable[[], _Answer]) -> _Answer:
+        """Do what `_ask` does, for a request that carries data."""
+        self.concurrency.in_flight += 1
+        try:
+            answer = await self._ask(request, act)
+        finally:
+            self.concurrency.in_flight -= 1
+        self.concurrency.note_success()
+        return answer
+
+    async def _ask(self, request: Request, act: Callable[[], _Answer]) -> _Answer:
+        """Count the request, do what it says unless it meets a fault, and let the answer travel."""
         self.requests[request.kind] += 1
         self.log.append(request)
         fault = self.faults.popleft() if self.faults else None
         if fault is None and self.fault_for is not None:
             fault = self.fault_for(request)
-        return fault
-
-    async def _answer(self, fault: StoreError | Hang | None) -> None:
-        """Let the time pass that an answer takes, and fail if told to."""
         if fault is HANG:
             await trio.sleep(self.deadline_seconds)
             raise DeadlineError(f"no answer in {self.deadline_seconds:g} s")
+        outcome: _Answer | StoreError
+        try:
+            outcome = fault if isinstance(fault, StoreError) else act()
+        except StoreError as error:
+            outcome = error
         await trio.sleep(self.latency_seconds)
-        if isinstance(fault, ThrottledError):
+        if isinstance(fault, LostAnswer):
+            outcome = fault.error
+        if isinstance(outcome, ThrottledError):
             self.concurrency.note_throttled()
-        if isinstance(fault, StoreError):
-            raise fault
-
-    def _list(self, prefix: str, delimiter: str, start_after: str, token: str) -> ListPage:
-        objects: list[ObjectInfo] = []
-        prefixes: list[str] = []
-        last = b""
-        begin = _decode_token(token) if token else sort_key(start_after)
-        for item in self._items(sort_key(prefix), sort_key(delimiter), begin):
-            if len(objects) + len(prefixes) == self.page_size:
-                return ListPage(objects, prefixes, last.hex())
-            last, is_prefix = item
-            name = last.decode("utf-8", "surrogateescape")
-            if is_prefix:
-                prefixes.append(name)
-            else:
-                objects.append(self._objects[name].info)
-        return ListPage(objects, prefixes, "")
-
-    def _items(self, prefix: bytes, delimiter: bytes, begin: bytes) -> Iterator[tuple[bytes, bool]]:
-        """Yield keys (False) and common prefixes (True) behind *begin* (exclusive), in order.
-
-        A common prefix counts as one name: it is listed only if it is itself behind *begin*.
-        """
-        if self._order is None:
-            self._order = sorted(map(sort_key, self._objects))
-        order = self._order
-        index = max(bisect_left(order, prefix), bisect_right(order, begin))
-        while index < len(order) and order[index].startswith(prefix):
-            key = order[index]
-            cut = key.find(delimiter, len(prefix)) if delimiter else -1
-            if cut < 0:
-                yield key, False
-                index += 1
-                continue
-            common = key[: cut + len(delimiter)]
-            if common > begin:
-                yield common, True
-            # Names behind the prefix sort below the prefix with its last byte raised by one.
-            index = bisect_left(order, common[:-1] + bytes((common[-1] + 1,)), index)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
 
 
-def _decode_token(token: str) -> bytes:
-    try:
-        return bytes.fromhex(token)
-    except ValueError:
-        raise RequestRejectedError(
-            "not a continuation token", code="InvalidArgument", status=400
-        ) from None
-
-
-def _not_found(key: str) -> ObjectNotFoundError:
-    return ObjectNotFoundError(f"no object {key!r}", code="NoSuchKey", status=404)
+def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(keys)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -27,7 +27,7 @@ def parse_list_page(body: bytes) -> ListPage:
     Raises:
         ValueError: the body is no such answer.
     """
-    root = _parse_xml(body)
+    root = parse_xml(body)
     if not root.tag.endswith(ROOT):
         raise ValueError(f"<{root.tag}> instead of <{ROOT}>")
     # S3 names a namespace, some stores none: take it from the root.
@@ -39,7 +39,7 @@ def parse_list_page(body: bytes) -> ListPage:
         for entry in root.iterfind(f"{space}Contents")
     ]
     prefixes = [
-        _unquote(_text(entry, f"{space}Prefix"), is_quoted)
+        unquote_key(_text(entry, f"{space}Prefix"), is_quoted)
         for entry in root.iterfind(f"{space}CommonPrefixes")
     ]
     token = ""
@@ -55,14 +55,24 @@ def quote_etag(etag: str) -> str:
     return etag if not etag or etag[-1] == '"' else f'"{etag}"'
 
 
-def _parse_xml(body: bytes) -> ElementTree.Element:
+def parse_xml(body: bytes, *, is_lenient: bool = False) -> ElementTree.Element:
+    """Return the root of an answer.
+
+    Args:
+        body: of the answer.
+        is_lenient: put question marks for characters that XML cannot hold, also in what nobody
+            quoted: for answers whose keys do not matter.
+
+    Raises:
+        ValueError: it is not XML, in spite of good will.
+    """
     try:
         return ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
         # Ceph quotes keys as asked for, but not the echo of a prefix with control characters, which
         # XML 1.0 cannot hold. Without them the rest can be read.
         legible = _REFERENCE_OR_CONTROL.sub(_make_legal, body)
-        if legible == body or b"<EncodingType>url<" not in body:
+        if legible == body or not (is_lenient or b"<EncodingType>url<" in body):
             raise ValueError(f"not XML: {error}") from error
     try:
         return ElementTree.fromstring(legible)
@@ -90,14 +100,14 @@ def _parse_object(
     if key is None or size is None or etag is None:
         raise ValueError("an entry without Key, Size or ETag")
     return ObjectInfo(
-        _unquote(key, is_quoted),
+        unquote_key(key, is_quoted),
         int(size),
         quote_etag(etag),
-        _parse_time(modified or "", seconds_of_day),
+        parse_time(modified or "", seconds_of_day),
     )
 
 
-def _parse_time(text: str, seconds_of_day: dict[str, int]) -> int:
+def parse_time(text: str, seconds_of_day: dict[str, int]) -> int:
     """Return nanoseconds since the epoch for ``2026-11-21T03:04:05.678Z``, UTC.
 
     0 for what is no such time, or before the epoch: a page is not refused for a wrong clock.
@@ -118,7 +128,8 @@ def _parse_time(text: str, seconds_of_day: dict[str, int]) -> int:
         return 0
 
 
-def _unquote(text: str, is_quoted: bool) -> str:
+def unquote_key(text: str, is_quoted: bool) -> str:
+    """Return the key that stands in an answer, which may be quoted (``encoding-type=url``)."""
     if not is_quoted or ("%" not in text and "+" not in text):
         return text
     # As in a form: S3 writes a space as "+" here, and a plus as "%2B".

@@ -1,6 +1,6 @@
 """When a request is sent again, and when it is given up.
 
-The only place that repeats a request for data: CRT is told not to, because a retry that nobody sees
+The only place that repeats a request: CRT is told not to, because a retry that nobody sees
 can neither slow down the concurrency limit nor be counted.
 """
 
@@ -86,6 +86,7 @@ class Retry:
         name: str,
         *,
         size_bytes: int = 0,
+        grace_seconds: float = 0.0,
     ) -> _Answer:
         """Return what *attempt* returns, as soon as it does.
 
@@ -96,7 +97,9 @@ class Retry:
             attempt: sends the request once.
             kind: for messages: ``GET``.
             name: for messages: the key.
-            size_bytes: of the answer, if it is large enough to take time on a slow link.
+            size_bytes: of what is sent or answered, if it is large enough to take time on a slow
+                link.
+            grace_seconds: what the store itself may need on top, e.g. to copy.
 
         Raises:
             StoreUnavailableError: of the last attempt, when there is no more time or attempt.
@@ -108,7 +111,9 @@ class Retry:
         number = 1
         while True:
             failure: StoreUnavailableError
-            transfer_seconds = max(transfer_seconds, self._transfer_seconds(size_bytes))
+            transfer_seconds = max(
+                transfer_seconds, self._transfer_seconds(size_bytes) + grace_seconds
+            )
             deadline = started + policy.deadline_seconds + transfer_seconds
             attempt_end = now + policy.attempt_seconds + transfer_seconds
             with trio.CancelScope(deadline=min(attempt_end, deadline)) as scope:

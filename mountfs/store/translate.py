@@ -23,14 +23,19 @@ from botocore.exceptions import HTTPClientError as BotoHttpError
 from mountfs.errors import (
     AccessDeniedError,
     BucketNotFoundError,
+    ConflictError,
     CredentialsError,
     ObjectNotFoundError,
+    ObjectTooLargeError,
     PreconditionFailedError,
+    QuotaExceededError,
     RangeError,
     RequestRejectedError,
+    StorageFullError,
     StoreError,
     StoreUnavailableError,
     ThrottledError,
+    UploadNotFoundError,
     WrongRegionError,
 )
 
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
 _CLASS_OF_CODE: Mapping[str, type[StoreError]] = {
     "NoSuchKey": ObjectNotFoundError,
     "NoSuchVersion": ObjectNotFoundError,
+    "NoSuchUpload": UploadNotFoundError,
     "NoSuchBucket": BucketNotFoundError,
     "InvalidBucketName": BucketNotFoundError,
     "PreconditionFailed": PreconditionFailedError,
@@ -49,6 +55,20 @@ _CLASS_OF_CODE: Mapping[str, type[StoreError]] = {
     "AccountProblem": AccessDeniedError,
     # An archived object must be restored first; to an application that is "you may not".
     "InvalidObjectState": AccessDeniedError,
+    "ObjectLocked": AccessDeniedError,
+    # The key that encrypts: disabled, deleted, or of somebody else.
+    "KMS.DisabledException": AccessDeniedError,
+    "KMS.InvalidKeyUsageException": AccessDeniedError,
+    "KMS.InvalidStateException": AccessDeniedError,
+    "KMS.KMSInvalidStateException": AccessDeniedError,
+    "KMS.NotFoundException": AccessDeniedError,
+    "QuotaExceeded": QuotaExceededError,
+    "ServiceQuotaExceeded": QuotaExceededError,
+    "XMinioAdminBucketQuotaExceeded": QuotaExceededError,
+    "InsufficientStorage": StorageFullError,
+    "StorageFull": StorageFullError,
+    "XMinioStorageFull": StorageFullError,
+    "EntityTooLarge": ObjectTooLargeError,
     "ExpiredToken": CredentialsError,
     "InvalidAccessKeyId": CredentialsError,
     "InvalidSecurity": CredentialsError,
@@ -69,6 +89,17 @@ _CLASS_OF_CODE: Mapping[str, type[StoreError]] = {
     "BandwidthLimitExceeded": ThrottledError,
     "TooManyRequests": ThrottledError,
     "ServiceUnavailable": ThrottledError,
+    "KMS.ThrottlingException": ThrottledError,
+    # Somebody else is at the same key: S3 asks to try again.
+    "ConditionalRequestConflict": ConflictError,
+    "ConcurrentModification": ConflictError,
+    # Damaged on the way to the store, which has thrown it away.
+    "BadDigest": StoreUnavailableError,
+    "IncompleteBody": StoreUnavailableError,
+    "XAmzContentChecksumMismatch": StoreUnavailableError,
+    "KMS.DependencyTimeoutException": StoreUnavailableError,
+    "KMS.InternalException": StoreUnavailableError,
+    "KMS.KMSInternalException": StoreUnavailableError,
     "InternalError": StoreUnavailableError,
     "RequestTimeout": StoreUnavailableError,
     "OperationAborted": StoreUnavailableError,
@@ -82,10 +113,12 @@ _CLASS_OF_STATUS: Mapping[int, type[StoreError]] = {
     404: ObjectNotFoundError,
     408: StoreUnavailableError,
     412: PreconditionFailedError,
+    413: ObjectTooLargeError,
     416: RangeError,
     429: ThrottledError,
     501: RequestRejectedError,
     503: ThrottledError,
+    507: StorageFullError,
 }
 
 _RESPONSE_OF_CRT_ERROR: Mapping[str, tuple[str, int]] = {
@@ -137,6 +170,11 @@ def error_of_response(
         request_id=by_name.get("x-amz-request-id") or said.get("RequestId", ""),
         region=by_name.get("x-amz-bucket-region") or said.get("Region", ""),
     )
+
+
+def error_of_code(code: str, message: str) -> StoreError:
+    """Return our error for one key of a request for many; *code* is all that is known of it."""
+    return _make(status=0, code=code, message=message, request_id="", region="")
 
 
 def translate_boto_error(error: BotoCoreError | ClientError, what: str) -> StoreError:

@@ -1,1 +1,1 @@
-"""The benchmark behind ``scripts/bench``: the read path against raw awscrt, s3fs and rclone."""
+"""The benchmark behind ``scripts/bench``: reads and writes against raw awscrt, s3fs and rclone."""

@@ -14,10 +14,14 @@ from scripts.benchmark.bench import Bench, count_from_one
 from scripts.benchmark.chart import draw_chart
 from scripts.benchmark.crew import CrewError
 from scripts.benchmark.data_set import FULL, QUICK
+from scripts.benchmark.jobs.append import measure_append
 from scripts.benchmark.jobs.memory import measure_names_memory, measure_streams_memory
 from scripts.benchmark.jobs.random_reads import measure_random_reads
+from scripts.benchmark.jobs.rename import measure_rename
+from scripts.benchmark.jobs.save import measure_save
 from scripts.benchmark.jobs.sequential import measure_sequential
 from scripts.benchmark.jobs.small_files import measure_small_files
+from scripts.benchmark.jobs.small_writes import measure_small_writes
 from scripts.benchmark.jobs.walk import measure_walk
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.service import running_service
@@ -37,6 +41,10 @@ JOBS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "small-files": measure_small_files,
     "walk": measure_walk,
     "random": measure_random_reads,
+    "save": measure_save,
+    "small-writes": measure_small_writes,
+    "rename": measure_rename,
+    "append": measure_append,
     "streams-memory": measure_streams_memory,
     "names-memory": measure_names_memory,
 }

@@ -14,8 +14,8 @@ REPEAT = 3
 """Medians of three, at least: neighbours on the same hardware come and go."""
 
 DESCRIPTION = """\
-Measure mountfs's read path on a Ceph RGW that this command starts, with and without latency,
-against raw awscrt in the same run: one table, one picture. Every pass is a fresh mount."""
+Measure how mountfs reads and writes on a Ceph RGW that this command starts, with and without
+latency, against raw awscrt in the same run: one table, one picture. Every pass is a fresh mount."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

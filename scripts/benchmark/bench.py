@@ -54,12 +54,19 @@ class Bench:
         self.say(f"uploaded {count:,} objects, {megabytes:,.1f} MB, in {outcome.seconds:.1f} s")
 
     def mounted(
-        self, subject: Subject, data_set: DataSet, route: Route
+        self, subject: Subject, bucket: str, route: Route, *, staging: Path | None = None
     ) -> contextlib.AbstractContextManager[Mount]:
-        """Mount the bucket of *data_set* afresh: nobody remembers an earlier mount."""
+        """Mount *bucket* afresh: nobody remembers an earlier mount.
+
+        Args:
+            subject: who mounts.
+            bucket: what to mount.
+            route: the way to the store.
+            staging: the staging directory of an earlier mount that was killed; else a new one.
+        """
         directory = self.directory / f"mount-{next(self.numbers)}"
         directory.mkdir()
-        return mounted(subject, data_set.bucket, route.endpoint, directory)
+        return mounted(subject, bucket, route.endpoint, directory, staging)
 
     def interleave(self, title: str, passes: Mapping[str, Callable[[int], Series]]) -> None:
         """Make each pass once, then each once more, and so on; neighbours in time are comparable.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 READER = "scripts.benchmark.reader"
+WRITER = "scripts.benchmark.writer"
 RAW = "scripts.benchmark.raw"
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,6 +11,9 @@ MIN_SMALL_BYTES = 60_000
 MAX_SMALL_BYTES = 160_000
 """Photographs of ImageNet have 110 KB."""
 
+WRITTEN_BYTES = 100_000
+"""Of the small files that are written."""
+
 TINY_BYTES = 16
 """Only the names matter."""
 
@@ -26,6 +29,9 @@ class Sizes:
         tiny_count, tiny_directories: what is only walked.
         random_reads: for each size of read.
         listed_count, listed_directories: what the memory for names is measured with.
+        saved_bytes: of the state dict.
+        written_count: files of `WRITTEN_BYTES` that are written, and renamed with their directory.
+        appended_bytes: of the object that becomes one byte longer.
     """
 
     big_bytes: int
@@ -38,6 +44,9 @@ class Sizes:
     random_reads: int
     listed_count: int
     listed_directories: int
+    saved_bytes: int
+    written_count: int
+    appended_bytes: int
 
 
 FULL = Sizes(
@@ -51,6 +60,9 @@ FULL = Sizes(
     random_reads=100,
     listed_count=1_000_000,
     listed_directories=1_000,
+    saved_bytes=2048 * MIB,
+    written_count=1_000,
+    appended_bytes=1024 * MIB,
 )
 
 QUICK = Sizes(
@@ -64,6 +76,9 @@ QUICK = Sizes(
     random_reads=20,
     listed_count=20_000,
     listed_directories=20,
+    saved_bytes=256 * MIB,
+    written_count=100,
+    appended_bytes=128 * MIB,
 )
 
 
@@ -126,3 +141,8 @@ def tiny_objects(sizes: Sizes) -> DataSet:
             for index in range(sizes.tiny_count)
         ],
     )
+
+
+def appended_objects(sizes: Sizes) -> DataSet:
+    """Return the object that becomes longer."""
+    return DataSet(bucket="appended", objects=[("appended.bin", sizes.appended_bytes)])

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOUNT_SECONDS = 60.0
 """Imports, a first request, the mount: a second, on an idle machine."""
 
+PUBLISH_SECONDS = 300.0
+"""Many times what it takes."""
+
 UNMOUNT_SECONDS = 30.0
 """A mount may be busy for a moment after the last process has closed its files."""
 
@@ -34,10 +37,12 @@ class Mount:
     Attributes:
         path: the mountpoint.
         server: the process behind it.
+        staging: where it may put what it has no room for in memory.
     """
 
     path: Path
     server: Server
+    staging: Path
 
     def stats(self) -> dict[str, Any]:
         """Return the mount's own figures; only mountfs has some."""
@@ -47,6 +52,19 @@ class Mount:
     def requests(self) -> dict[str, int]:
         """Return how many requests mountfs says that it has sent, by kind."""
         return {kind.upper(): int(n) for kind, n in self.stats()["requests"].items()}
+
+    def wait_until_published(self) -> None:
+        """Wait until mountfs has nothing left to upload.
+
+        Raises:
+            ServerError: the process ended, or it takes too long.
+        """
+
+        def is_published() -> bool:
+            write = self.stats()["write"]
+            return not (write["dirty_files"] or write["pending_files"])
+
+        self.server.wait_until(is_published, timeout_seconds=PUBLISH_SECONDS)
 
     def memory_bytes(self, field: str) -> int:
         """Return ``VmRSS`` or ``VmHWM`` (the peak) of the process behind the mount."""
@@ -58,8 +76,21 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(subject: Subject, bucket: str, endpoint: Endpoint, directory: Path) -> Iterator[Mount]:
+def mounted(
+    subject: Subject,
+    bucket: str,
+    endpoint: Endpoint,
+    directory: Path,
+    staging: Path | None = None,
+) -> Iterator[Mount]:
     """Mount *bucket* below *directory* and unmount it with the block, whatever happens.
+
+    Args:
+        subject: who mounts.
+        bucket: what to mount.
+        endpoint: of the store.
+        directory: for the mountpoint, the log and whatever else the program writes.
+        staging: the staging directory of an earlier mount; by default a new one in *directory*.
 
     Raises:
         ServerError: it was not mounted; the message holds the tail of the log.
@@ -67,7 +98,8 @@ def mounted(subject: Subject, bucket: str, endpoint: Endpoint, directory: Path) 
     path = directory / "mnt"
     path.mkdir()
     log_path = directory / f"{subject.program}.log"
-    command = mount_command(subject, bucket, endpoint, path, directory)
+    staging = staging or directory / "staging"
+    command = mount_command(subject, bucket, endpoint, path, staging)
     try:
         with running_server(
             subject.name,
@@ -78,7 +110,7 @@ def mounted(subject: Subject, bucket: str, endpoint: Endpoint, directory: Path) 
         ) as server:
             server.wait_until(lambda: _is_mounted(path), timeout_seconds=MOUNT_SECONDS)
             try:
-                yield Mount(path=path, server=server)
+                yield Mount(path=path, server=server, staging=staging)
             finally:
                 _unmount(path, server)
     finally:

@@ -6,11 +6,12 @@ shares nothing with mountfs, so that a mistake there cannot hide here.
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from awscrt.auth import AwsCredentialsProvider
@@ -24,6 +25,7 @@ from scripts.benchmark.task import serve_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from io import RawIOBase
 
     Send = Callable[[Callable[..., None]], Any]
 
@@ -62,8 +64,13 @@ class RawStore:
 
     def put(self, key: str, size_bytes: int, on_done: Callable[..., None]) -> Any:
         """Send an object of *size_bytes*."""
+        return self.put_stream(key, size_bytes, PatternStream(key, size_bytes), on_done)
+
+    def put_stream(
+        self, key: str, size_bytes: int, body: BinaryIO | RawIOBase, on_done: Callable[..., None]
+    ) -> Any:
+        """Send an object from *body*; CRT makes parts of it, several at a time, if it is large."""
         headers = HttpHeaders([("host", self.host), ("content-length", str(size_bytes))])
-        body = PatternStream(key, size_bytes)
         return self.client.make_request(
             type=S3RequestType.PUT_OBJECT,
             request=HttpRequest("PUT", self._path(key), headers, body),
@@ -142,6 +149,24 @@ def put_objects(
     return {"files": len(objects), "bytes": sum(size for _, size in objects)}
 
 
+def prepare_save(store: RawStore, key: str, size_bytes: int) -> Callable[[], dict[str, Any]]:
+    """Save a state dict to memory, and return what uploads those bytes."""
+    import torch
+
+    from scripts.benchmark.checkpoint import make_state_dict
+
+    body = io.BytesIO()
+    torch.save(make_state_dict(size_bytes), body)
+    saved_bytes = body.tell()
+    body.seek(0)
+
+    def upload() -> dict[str, Any]:
+        keep_outstanding([partial(store.put_stream, key, saved_bytes, body)], 1)
+        return {"files": 1, "bytes": saved_bytes}
+
+    return upload
+
+
 def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """Return the work that *job* names."""
     store = RawStore(job)
@@ -151,6 +176,8 @@ def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         # The connection is made before the clock starts, as a mount has by its first read.
         time_ranges(store, [job["ranges"][0]])
         return partial(time_ranges, store, job["ranges"])
+    if job["kind"] == "save":
+        return prepare_save(store, job["key"], job["size_bytes"])
     if job["kind"] == "put":
         return partial(put_objects, store, job["objects"], job["outstanding"])
     return TreeListing(store, job["chains"]).run

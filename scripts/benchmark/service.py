@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from mypy_boto3_s3 import S3Client
+
     from scripts.benchmark.data_set import DataSet
     from tests.stores.client import Endpoint
 
@@ -68,9 +70,7 @@ class Service:
         if data_set.bucket in self._uploaded:
             return None
         self._uploaded.add(data_set.bucket)
-        client = make_client(self.direct.endpoint)
-        client.create_bucket(Bucket=data_set.bucket)
-        client.close()
+        self.make_bucket(data_set.bucket)
         is_large = data_set.objects[0][1] >= LARGE_BYTES
         return self.run_raw(
             self.direct,
@@ -79,6 +79,18 @@ class Service:
             objects=data_set.objects,
             outstanding=1 if is_large else UPLOADS_OUTSTANDING,
         )
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make an empty bucket, unless it is there."""
+        with self.client() as client:
+            client.create_bucket(Bucket=bucket)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[S3Client]:
+        """Provide a client of the store itself, to look at what the measured ones have left."""
+        client = make_client(self.direct.endpoint)
+        with contextlib.closing(client):
+            yield client
 
     def run_raw(self, route: Route, bucket: str, **job: Any) -> Outcome:
         """Let awscrt alone do *job*; see `scripts.benchmark.raw`."""
@@ -106,6 +118,12 @@ class Service:
         """Count what the proxy was asked since *mark*, once it is quiet there."""
         self.mark()
         return self._log.count(since=mark)
+
+    def count_bytes(self, mark: int) -> int:
+        """Add up what went through the proxy since *mark*, both ways, once it is quiet there."""
+        self.mark()
+        requests = self._log.read(since=mark)
+        return sum(request.received_bytes + request.sent_bytes for request in requests)
 
 
 @contextlib.contextmanager

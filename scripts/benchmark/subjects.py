@@ -34,12 +34,18 @@ class Subject:
 
 
 MOUNTFS = Subject(name="mountfs", program="mountfs")
+LIMITED = Subject(name="mountfs", program="mountfs", options=("--memory-limit", "1G"))
+WRITE_BACK = Subject(name="mountfs --write-back", program="mountfs", options=("--write-back",))
+LIMITED_WRITE_BACK = Subject(
+    name="mountfs --write-back",
+    program="mountfs",
+    options=("--write-back", "--memory-limit", "1G"),
+)
 READ_ONLY = Subject(name="mountfs --read-only", program="mountfs", options=("--read-only",))
 
 S3FS_OPTIONS = (
     "use_path_request_style",
     "sigv4",
-    "ro",
     "kernel_cache",
     "enable_noobj_cache",
     "max_stat_cache_size=2000000",
@@ -51,7 +57,6 @@ S3FS_OPTIONS = (
 )
 
 RCLONE_OPTIONS = (
-    "--read-only",
     "--dir-cache-time=24h",
     "--attr-timeout=24h",
     "--poll-interval=0",
@@ -66,12 +71,29 @@ RCLONE_OPTIONS = (
 )
 
 PEERS = (
-    Subject(name="s3fs", program="s3fs"),
-    Subject(name="rclone mount", program="rclone", options=RCLONE_OPTIONS),
+    Subject(name="s3fs", program="s3fs", options=("ro",)),
+    Subject(name="rclone mount", program="rclone", options=("--read-only", *RCLONE_OPTIONS)),
     # As most people run it: a HEAD before each GET, to learn the time.
     Subject(name="rclone mount, defaults", program="rclone", options=("--read-only",)),
 )
 """Each with the settings that make it fastest here, as far as we know, and rclone without too."""
+
+RCLONE_WRITER = Subject(
+    name="rclone mount",
+    program="rclone",
+    options=(
+        *RCLONE_OPTIONS,
+        # What is written goes to the store at once, and is there when close returns.
+        "--vfs-cache-mode=off",
+        # or it would send a HEAD after each PUT
+        "--s3-no-head",
+        "--s3-chunk-size=8M",
+        "--s3-upload-concurrency=16",
+    ),
+)
+
+WRITING_PEERS = (Subject(name="s3fs", program="s3fs"), RCLONE_WRITER)
+"""Those who write, as fast as they can, and have written when close returns."""
 
 
 def find_missing_peers() -> list[str]:
@@ -86,17 +108,27 @@ def find_program(name: str) -> str | None:
 
 
 def mount_command(
-    subject: Subject, bucket: str, endpoint: Endpoint, path: Path, directory: Path
+    subject: Subject, bucket: str, endpoint: Endpoint, path: Path, staging: Path
 ) -> Sequence[str]:
-    """Return the command that mounts *bucket* on *path* and stays in the foreground."""
+    """Return the command that mounts *bucket* on *path* and stays in the foreground.
+
+    Args:
+        subject: whose.
+        bucket: what to mount.
+        endpoint: of the store.
+        path: where to.
+        staging: a directory for what has no room in memory; need not exist.
+    """
     url = endpoint.endpoint_url
     if subject.program == "mountfs":
-        arguments = ["--foreground", "--endpoint-url", url, "--region", REGION, *subject.options]
+        arguments = ["--foreground", "--endpoint-url", url, "--region", REGION]
+        arguments += ["--cache-dir", str(staging), *subject.options]
         return [*python_module("mountfs"), f"s3://{bucket}", str(path), *arguments]
     program = find_program(subject.program)
     assert program is not None, "was looked for before"
     if subject.program == "s3fs":
-        options = ",".join([f"url={url}", f"tmpdir={directory}", *S3FS_OPTIONS])
+        staging.mkdir(exist_ok=True)
+        options = ",".join([f"url={url}", f"tmpdir={staging}", *S3FS_OPTIONS, *subject.options])
         return [program, bucket, str(path), "-f", "-o", options]
     return [program, "mount", f"store:{bucket}", str(path), *subject.options]
 

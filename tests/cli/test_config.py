@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mountfs.command.config import (
     Source,
     compose,
+    default_cache_dir,
     default_of,
     effective_toml,
     find_file,
@@ -96,6 +97,10 @@ def test_within_one_place_the_last_one_wins() -> None:
             "sign-request": st.sampled_from(["true", "false"]),
             "file-mode": st.sampled_from(["0600", "0644"]),
             "memory-limit": st.sampled_from(["64M", "1G"]),
+            "conflict": st.sampled_from(["overwrite", "fail"]),
+            "warn-after": st.sampled_from(["90s", "2h"]),
+            "cache-dir": st.sampled_from(["/var/tmp/a", "/fast/b"]),
+            "attributes": st.sampled_from(["default", "posix"]),
         },
     )
 )
@@ -127,11 +132,14 @@ def test_the_effective_configuration_is_a_configuration_file(tmp_path: Path) -> 
         parse_setting("metadata-ttl", "inf", "--metadata-ttl"),
         parse_setting("log-file", '/tmp/a "quoted"\\ name', "MOUNTFS_LOG_FILE"),
         parse_setting("dir-mode", "700", "x.toml: dir-mode"),
+        parse_setting("version-at", "2h", "--version-at"),
+        parse_setting("acl", "bucket-owner-full-control", "--acl"),
     ]
     config = composed(settings)
     text = effective_toml(config)
     assert 'metadata-ttl = "inf"  # --metadata-ttl' in text
     assert 'file-mode = "0644"  # default' in text
+    assert 'read-only = "true"  # implied by --version-at' in text
     tomllib.loads(text)
     path = tmp_path / "mountfs.toml"
     path.write_text(text)
@@ -186,12 +194,47 @@ def test_a_bad_variable_names_variable_value_and_what_is_allowed() -> None:
         ({"memory-limit": "8M"}, r"--memory-limit: 8388608 bytes .* here 32768K"),
         ({"profile": "p", "no-sign-request": "true"}, r"--no-sign-request and --profile exclude"),
         ({"log-file": "/mnt/x/log"}, r"--log-file: '/mnt/x/log' lies inside of the mountpoint"),
+        ({"cache-dir": "/mnt/x/c"}, r"--cache-dir: '/mnt/x/c' lies inside of .* a local disk"),
+        ({"sse-kms-key-id": "k"}, r"--sse-kms-key-id: 'k' needs --sse aws:kms .* is not given"),
+        ({"sse-kms-key-id": "k", "sse": "AES256"}, r"needs --sse aws:kms .*--sse is 'AES256'"),
+        ({"version-at": "2h", "write-back": "true"}, r"--version-at and --write-back exclude"),
+        ({"read-only": "true", "write-back": "true"}, r"--read-only and --write-back exclude"),
+        ({"version-at": "2h", "read-only": "false"}, r"--version-at and --read-only exclude"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(settings: dict[str, str], message: str) -> None:
     """Each is allowed by itself."""
     with pytest.raises(UsageError, match=message):
         composed([parse_setting(name, text, f"--{name}") for name, text in settings.items()])
+
+
+def test_the_past_is_read_only() -> None:
+    """Whoever looks at it need not say so."""
+    config = composed([parse_setting("version-at", "2026-01-31", "--version-at")])
+    assert (config.read_only, config.write.write_back) == (True, False)
+    assert config.version_at_ns == 1_769_817_600 * 10**9
+
+
+def test_a_read_only_mount_needs_no_staging_directory() -> None:
+    """Wherever it would be."""
+    layer = {"cache-dir": "/mnt/x/c", "read-only": "true"}
+    assert composed([parse_setting(name, text, name) for name, text in layer.items()]).read_only
+
+
+def test_a_symbolic_link_into_the_mount_is_no_way_around(tmp_path: Path) -> None:
+    """The staging directory would wait for itself."""
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mnt")
+    layer = [parse_setting("cache-dir", str(tmp_path / "link" / "c"), "--cache-dir")]
+    with pytest.raises(UsageError, match="lies inside of the mountpoint"):
+        compose(SOURCE, str(tmp_path / "mnt"), [layer])
+
+
+def test_staged_data_lies_where_programs_keep_what_they_need() -> None:
+    """Not among caches, which anybody may clear."""
+    environment = {"XDG_STATE_HOME": "/home/u/state"}
+    assert default_cache_dir(environment, uid=0) == "/var/lib/mountfs"
+    assert default_cache_dir(environment, uid=1000) == "/home/u/state/mountfs/staging"
 
 
 @pytest.mark.parametrize(

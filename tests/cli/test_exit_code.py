@@ -15,6 +15,7 @@ from mountfs.errors import (
     DeadlineError,
     MountError,
     MountfsError,
+    NotPublishedError,
     RequestRejectedError,
     UsageError,
     WrongRegionError,
@@ -34,6 +35,7 @@ from mountfs.errors import (
         (RequestRejectedError(""), 7),
         (MountError(), 8),
         (BusyError(), 9),
+        (NotPublishedError(), 10),
     ],
 )
 def test_an_error_has_this_code(error: Exception, code: int) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from mountfs.command.holders import MAX_USES, Holder, find_holders
-from mountfs.command.mountpoint import check_host, check_mountpoint
+from mountfs.command.mountpoint import check_cache_dir, check_host, check_mountpoint
 from mountfs.command.presence import find_pid, listen
+from mountfs.command.progress import LineDisplay
 from mountfs.command.umount import unmount
-from mountfs.errors import MountError
+from mountfs.errors import MountError, UsageError
 from mountfs.mounts import Mount, locate, read_mounts, top_mount_at
 
 MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -142,9 +143,21 @@ def test_what_is_missing_on_the_host_is_named(
 def test_only_our_mounts_are_unmounted(tmp_path: Path) -> None:
     """Neither a plain directory nor somebody else's mount."""
     with pytest.raises(MountError, match="nothing is mounted there"):
-        unmount(str(tmp_path), is_lazy=False)
+        unmount(str(tmp_path), is_lazy=False, display=LineDisplay("", print))
     with pytest.raises(MountError, match="a mount of type proc"):
-        unmount("/proc", is_lazy=True)
+        unmount("/proc", is_lazy=True, display=LineDisplay("", print))
+
+
+def test_the_staging_directory_is_not_on_a_mount_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be as slow as what it is there to help, and wait for it."""
+    (tmp_path / "mountinfo").write_bytes(MOUNTINFO)
+    mounts = read_mounts(tmp_path / "mountinfo")
+    monkeypatch.setattr("mountfs.command.mountpoint.read_mounts", lambda: mounts)
+    check_cache_dir("/mnt/a b")
+    with pytest.raises(UsageError, match=r"lies on /mnt/a b.*; choose a directory on a local disk"):
+        check_cache_dir("/mnt/a b\\/staging")
 
 
 def test_a_process_is_found_by_its_mount_while_it_lives() -> None:

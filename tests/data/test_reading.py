@@ -45,7 +45,7 @@ async def cache_on(
 
 def reader_on(cache: BlockCache, store: FakeStore, key: str, body: bytes, inode: int = 2) -> Reader:
     """Store *body* and return a reader of it."""
-    info = store.put(key, body)
+    info = store.bucket.put(key, body)
     return cache.open_reader(inode, ObjectId(key, info.etag), len(body))
 
 
@@ -212,13 +212,37 @@ async def test_a_failed_fill_is_an_error_for_its_waiter_and_not_remembered() -> 
         assert await read(reader, 0, 1000) == body
 
 
+async def test_an_inode_that_has_another_version_or_key_has_another_reader(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What was changed here is read where it is now; who waits for the old bytes gets them."""
+    store = FakeStore(latency_seconds=1.0)
+    async with cache_on(store) as cache:
+        old_body, new_body = content(MIB), content(MIB, seed=1)
+        old = reader_on(cache, store, "a", old_body)
+        old.open_count = 2
+        async with trio.open_nursery() as nursery:
+
+            async def read_old() -> None:
+                assert old_body[:10] == await read(old, 0, 10)
+
+            nursery.start_soon(read_old)
+            await trio.testing.wait_all_tasks_blocked()
+            new = reader_on(cache, store, "b", new_body)
+            assert (True, 2) == (old.is_dropped, new.open_count)
+            assert new is cache.reader_of(2)
+            assert new is cache.open_reader(2, new.object_id, MIB)
+        assert new_body[:10] == await read(new, 0, 10)
+        cache.drop_reader(2)
+
+
 async def test_a_replaced_object_is_an_error_and_never_a_mix() -> None:
     """Bytes of another version are not served under this one."""
     store = FakeStore()
     async with cache_on(store) as cache:
         reader = reader_on(cache, store, "a", content(32 * MIB))
         await read(reader, 0, 4096)
-        store.put("a", content(32 * MIB, seed=1))
+        store.bucket.put("a", content(32 * MIB, seed=1))
         with pytest.raises(PreconditionFailedError):
             await read(reader, 20 * MIB, 20 * MIB + 4096)
 
@@ -302,7 +326,7 @@ async def test_regression_a_read_does_not_evict_what_it_needs_itself(
     """With the budget full of others, read-ahead takes the oldest block, perhaps its own."""
     store = FakeStore(latency_seconds=0.01)
     body = content(20 * MIB)
-    others = store.put_zeros("others", 500 * MIB)
+    others = store.bucket.put_zeros("others", 500 * MIB)
     store.fault_for = lambda request: HANG if request.key == "others" else None
     async with open_block_cache(ReadConfig(memory_limit_bytes=16 * MIB), store) as cache:
         other = cache.open_reader(3, ObjectId("others", others.etag), 500 * MIB)

@@ -44,9 +44,11 @@ async def read_directory(namespace: Namespace, directory: Directory) -> list[Nod
     """Return all entries of *directory*, as one `opendir`, `readdir`... and `closedir` do."""
     stream = namespace.open_directory(directory)
     entries: list[Node] = []
+    index = 0
     try:
-        while batch := await stream.entries_from(len(entries)):
-            entries += batch
+        while batch := await stream.entries_from(index):
+            entries += [node for _, node in batch]
+            index = batch[-1][0]
     finally:
         stream.close()
     return entries
@@ -94,7 +96,7 @@ async def exists(namespace: Namespace, *names: bytes) -> bool:
 def put_empty(store: FakeStore, keys: Iterable[str]) -> None:
     """Store objects of no bytes at *keys*."""
     for key in keys:
-        store.put_zeros(key, 0)
+        store.bucket.put_zeros(key, 0)
 
 
 def lists(store: FakeStore) -> int:

@@ -91,10 +91,10 @@ class Client:
         if isinstance(argument, str):
             if operation == "put":
                 self.serial += 1
-                self.keys[argument] = self.store.put(argument, b"%d" % self.serial).etag
+                self.keys[argument] = self.store.bucket.put(argument, b"%d" % self.serial).etag
             else:
                 self.keys.pop(argument, None)
-                self.store.delete(argument)
+                self.store.bucket.delete(argument)
             return
         node = await look_up(self.namespace, argument)
         expected = at(expected_tree(self.keys), argument)
@@ -208,10 +208,10 @@ def test_readers_at_the_same_time_leave_nothing_wrong_behind(
             for _ in range(40):
                 key = "/".join(random_.choices(PARTS, k=random_.randint(1, 3))) or "a"
                 if random_.random() < 0.6:
-                    store.put(key, b"%d" % random_.randrange(1000))
+                    store.bucket.put(key, b"%d" % random_.randrange(1000))
                     current.add(key)
                 else:
-                    store.delete(key)
+                    store.bucket.delete(key)
                     current.discard(key)
                 store.latency_seconds = random_.random()
                 await trio.sleep(random_.random())

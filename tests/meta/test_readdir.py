@@ -56,13 +56,13 @@ async def test_entries_are_read_while_later_pages_are_still_listed(
         first = await stream.entries_from(0)
         assert trio.current_time() < 2.0
         # The last one of a page waits for the next: a directory of its name would shadow it.
-        assert [node.name for node in first] == [b"%06d" % index for index in range(999)]
+        assert [node.name for _, node in first] == [b"%06d" % index for index in range(999)]
         known = len(first)
         while batch := await stream.entries_from(known):
             known += len(batch)
         assert known == 10_000
         assert stream.entries_if_known(500) == [
-            namespace.root.files[b"%06d" % index] for index in range(500, 500 + 1024)
+            (index + 1, namespace.root.files[b"%06d" % index]) for index in range(500, 500 + 1024)
         ]
         stream.close()
 
@@ -166,7 +166,7 @@ async def test_with_a_ttl_of_0_every_opendir_lists() -> None:
     async with open_namespace(ALWAYS_ASK, store) as namespace:
         assert await read_names(namespace, namespace.root) == [b"a"]
         put_empty(store, ["b"])
-        store.delete("a")
+        store.bucket.delete("a")
         assert await read_names(namespace, namespace.root) == [b"b"]
         assert lists(store) == 2
 
@@ -177,11 +177,11 @@ async def test_a_stream_is_a_snapshot() -> None:
     put_empty(store, ["a", "b", "c"])
     async with open_namespace(ALWAYS_ASK, store) as namespace:
         stream = namespace.open_directory(namespace.root)
-        names = [node.name for node in await stream.entries_from(0)]
-        store.delete("a")
+        names = [node.name for _, node in await stream.entries_from(0)]
+        store.bucket.delete("a")
         put_empty(store, ["aa"])
         assert await read_names(namespace, namespace.root) == [b"aa", b"b", b"c"]
-        assert [node.name for node in await stream.entries_from(1)] == names[1:]
+        assert [node.name for _, node in await stream.entries_from(1)] == names[1:]
         stream.close()
 
 
@@ -191,7 +191,7 @@ async def test_a_directory_that_is_gone_reads_as_empty() -> None:
     put_empty(store, ["d/x", "e"])
     async with open_namespace(ALWAYS_ASK, store) as namespace:
         directory = await find_directory(namespace, b"d")
-        store.delete("d/x")
+        store.bucket.delete("d/x")
         assert not await exists(namespace, b"d")
         assert directory.is_detached
         before = lists(store)
@@ -217,8 +217,8 @@ async def test_a_failed_listing_fails_its_readers_and_not_the_next_ones() -> Non
 async def test_the_mtime_of_a_directory_is_the_newest_below_it() -> None:
     """`ls -ld` says when something was last published there."""
     store = FakeStore()
-    store.put("d/old", b"", mtime_ns=10**9)
-    store.put("d/new", b"", mtime_ns=3 * 10**9)
+    store.bucket.put("d/old", b"", mtime_ns=10**9)
+    store.bucket.put("d/new", b"", mtime_ns=3 * 10**9)
     async with open_namespace(DEFAULT, store) as namespace:
         directory = await find_directory(namespace, b"d")
         await read_names(namespace, directory)
@@ -235,15 +235,15 @@ async def test_a_known_directory_is_complete_at_once() -> None:
         entries = stream.entries_if_known(0)
         stream.close()
         assert entries is not None
-        assert [b"a", b"b"] == [node.name for node in entries]
+        assert [b"a", b"b"] == [node.name for _, node in entries]
 
 
 async def test_a_node_that_is_gone_has_no_time_left() -> None:
     """The kernel must not keep what `readdir` still shows."""
     store = FakeStore()
-    store.put("a", b"1")
+    store.bucket.put("a", b"1")
     async with open_namespace(MetadataConfig(), store) as namespace:
         node = await namespace.lookup(namespace.root, b"a")
-        store.put("a", b"2")
+        store.bucket.put("a", b"2")
         await namespace.refresh(node)
         assert 0.0 == namespace.remaining_seconds(node, trio.current_time())

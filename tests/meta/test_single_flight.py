@@ -74,7 +74,7 @@ async def test_a_lookup_waits_for_a_list_that_began_before_its_name(
 async def test_the_shared_list_survives_who_asked_first(autojump_clock: MockClock) -> None:
     """An interrupted process must not fail the others that wait for the same answer."""
     store = FakeStore(latency_seconds=1.0)
-    store.put("a", b"")
+    store.bucket.put("a", b"")
     async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
         first = trio.CancelScope()
 
@@ -118,7 +118,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_not_remembered(
 ) -> None:
     """Each gets an error of its own; the next lookup asks again."""
     store = FakeStore(latency_seconds=1.0)
-    store.put("a", b"")
+    store.bucket.put("a", b"")
     errors: list[ThrottledError] = []
     async with open_namespace(DEFAULT, store) as namespace:
         store.faults.append(ThrottledError("slow down", code="SlowDown", status=503))
@@ -146,26 +146,26 @@ async def test_with_a_ttl_of_0_a_list_that_is_already_under_way_is_not_shared(
         nursery.start_soon(exists, namespace, b"a")
         nursery.start_soon(read_names, namespace, namespace.root)
         await trio.sleep(0.5)
-        store.put("a", b"")
+        store.bucket.put("a", b"")
         assert await exists(namespace, b"a")
-        store.put("b", b"")
+        store.bucket.put("b", b"")
         nursery.start_soon(read_names, namespace, namespace.root)
         await trio.sleep(0.5)
-        store.put("c", b"")
+        store.bucket.put("c", b"")
         assert await read_names(namespace, namespace.root) == [b"a", b"b", b"c"]
 
 
 async def test_an_older_answer_does_not_replace_a_newer_one(autojump_clock: MockClock) -> None:
     """Two LISTs overlap, and the one that was sent first arrives last."""
     store = FakeStore(latency_seconds=10.0)
-    store.put("a", b"1")
-    store.put("gone", b"1")
+    store.bucket.put("a", b"1")
+    store.bucket.put("gone", b"1")
     async with open_namespace(ALWAYS_ASK, store) as namespace, trio.open_nursery() as nursery:
         nursery.start_soon(read_names, namespace, namespace.root)
         await trio.sleep(1.0)
-        newest = store.put("a", b"2")
-        store.put("new", b"1")
-        store.delete("gone")
+        newest = store.bucket.put("a", b"2")
+        store.bucket.put("new", b"1")
+        store.bucket.delete("gone")
         store.latency_seconds = 1.0
         assert await read_names(namespace, namespace.root) == [b"a", b"new"]
         await trio.sleep(10.0)  # the first answer has arrived
@@ -185,7 +185,7 @@ async def test_a_flat_scan_does_not_bring_back_what_is_gone(autojump_clock: Mock
         gone = await find_directory(namespace, b"e")
         nursery.start_soon(read_names, namespace, await find_directory(namespace, b"d"))
         await trio.sleep(1.0)
-        store.delete("e/b")
+        store.bucket.delete("e/b")
         store.latency_seconds = 1.0
         await namespace.refresh(gone)
         assert gone.is_detached
@@ -217,7 +217,7 @@ async def test_a_bug_fails_who_waits_and_not_the_mount(
 ) -> None:
     """Whatever goes wrong with one answer, the next one may be good."""
     store = FakeStore()
-    store.put("a", b"")
+    store.bucket.put("a", b"")
 
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a bug")
@@ -235,14 +235,14 @@ async def test_a_bug_fails_who_waits_and_not_the_mount(
 async def test_a_list_from_before_does_not_revive_a_stale_node(autojump_clock: MockClock) -> None:
     """The store denied the version after the LIST was sent: its answer is too old."""
     store = FakeStore(latency_seconds=1.0)
-    store.put("a", b"1")
+    store.bucket.put("a", b"1")
     async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
         node = await find(namespace, b"a")
         assert isinstance(node, File)
         await trio.sleep(100.0)
         nursery.start_soon(read_names, namespace, namespace.root)
         await trio.sleep(0.5)
-        newest = store.put("a", b"2")
+        newest = store.bucket.put("a", b"2")
         namespace.note_stale(node)
         found = await find(namespace, b"a")
         assert isinstance(found, File)
@@ -252,7 +252,7 @@ async def test_a_list_from_before_does_not_revive_a_stale_node(autojump_clock: M
 async def test_an_answer_from_before_leaves_a_stale_node_stale(autojump_clock: MockClock) -> None:
     """Until a later one settles it, one way or the other."""
     store = FakeStore(latency_seconds=1.0)
-    store.put("a", b"1")
+    store.bucket.put("a", b"1")
     async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
         node = await find(namespace, b"a")
         assert isinstance(node, File)
@@ -266,4 +266,4 @@ async def test_an_answer_from_before_leaves_a_stale_node_stale(autojump_clock: M
         assert await find(namespace, b"a") is node  # the store has it after all
         stale.append(node.is_stale)
         assert stale == [True, False]
-        assert not namespace.root.stale_since
+        assert namespace.root.overrides is None

@@ -112,7 +112,7 @@ async def test_a_walk_after_the_ttl_costs_the_same_again(autojump_clock: MockClo
         await read_tree(namespace)
         node = await find(namespace, b"d00042", b"f000042")
         await trio.sleep(100.0)
-        store.delete("d00007/f000007")
+        store.bucket.delete("d00007/f000007")
         put_empty(store, ["d00007/new", "d00100/new"])
         before = lists(store)
         expected = expected_tree({*keys, "d00007/new", "d00100/new"} - {"d00007/f000007"})

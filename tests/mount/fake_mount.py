@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from mountfs.data.block_cache import open_block_cache
-from mountfs.data.config import ReadConfig
-from mountfs.filesystem import Filesystem, FilesystemConfig
+from mountfs.data.config import ReadConfig, WriteConfig
+from mountfs.data.publisher import open_publisher
+from mountfs.data.staging_directory import StagingConfig, open_staging
+from mountfs.data.upload_record import open_upload_record
+from mountfs.filesystem import FilesystemConfig
+from mountfs.fuse.changes import ChangeOperations
 from mountfs.fuse.device import SessionConfig, unmount_device
+from mountfs.fuse.last_close import LastClose
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.session import open_session
 from mountfs.meta.config import MetadataConfig
 from mountfs.meta.namespace import open_namespace
+from mountfs.vfs.assembly import open_vfs
+from mountfs.vfs.recovery import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,27 +82,56 @@ def mounting_fake(
     *,
     metadata: MetadataConfig | None = None,
     read: ReadConfig | None = None,
+    write: WriteConfig | None = None,
     is_read_only: bool = False,
+    is_posix: bool = False,
 ) -> Iterator[FakeMount]:
-    """Mount *store* at *mountpoint* while the block runs."""
+    """Mount *store* at *mountpoint* while the block runs; drain it at the end.
+
+    The staging directory of *write* is not used: there is one beside the mountpoint.
+    """
     mountpoint.mkdir(exist_ok=True)
     mount = FakeMount(mountpoint, store)
     is_ready = threading.Event()
 
     async def serve() -> None:
         config = SessionConfig(mountpoint=str(mountpoint), source="fake", read_only=is_read_only)
-        async with (
-            open_namespace(metadata or MetadataConfig(), store) as namespace,
-            open_block_cache(read or ReadConfig(memory_limit_bytes=256 << 20), store) as blocks,
-            open_session(config) as session,
-        ):
-            filesystem = Filesystem(
-                FilesystemConfig(read_only=is_read_only), namespace, blocks, NoTexts(), session
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            namespace = await enter(open_namespace(metadata or MetadataConfig(), store))
+            limits = read or ReadConfig(memory_limit_bytes=256 << 20)
+            blocks = await enter(open_block_cache(limits, store))
+            staging = publisher = None
+            if not is_read_only:
+                directory = f"{mountpoint}.staging"
+                staging = await enter(open_staging(StagingConfig(directory=directory), "fake"))
+                uploads = stack.enter_context(open_upload_record(staging.path))
+                publisher = await enter(open_publisher(store, blocks.budget, uploads))
+                await recover(staging, store, publisher, lambda _: None)
+            session = await enter(open_session(config))
+            vfs = await enter(
+                open_vfs(
+                    FilesystemConfig(read_only=is_read_only, is_posix=is_posix),
+                    write or WriteConfig(),
+                    namespace,
+                    blocks,
+                    store,
+                    staging,
+                    publisher,
+                    NoTexts(),
+                    session,
+                )
             )
+            changes = None
+            if vfs.changes is not None:
+                changes = ChangeOperations(vfs.changes, LastClose(str(mountpoint)))
+            operations = Operations(vfs.filesystem, vfs.filesystem.reading, changes, vfs.details)
             mount.token = trio.lowlevel.current_trio_token()
             async with trio.open_nursery() as nursery:
-                await nursery.start(session.serve, Operations(filesystem))
+                await nursery.start(session.serve, operations)
                 is_ready.set()
+            if vfs.dirty is not None:
+                await vfs.dirty.drain()
 
     def run() -> None:
         try:

@@ -282,7 +282,7 @@ def test_a_listing_on_its_way_does_not_bring_the_old_version_back(
 ) -> None:
     """A LIST from before the change lands after the store has said that the version is gone."""
     store = FakeStore()
-    store.put("f", b"old")
+    store.bucket.put("f", b"old")
     with mounting_fake(store, tmp_path / "mnt") as mount, ThreadPoolExecutor(1) as pool:
         assert ["f"] == os.listdir(mount.path)
         store.latency_seconds = 1.0
@@ -290,7 +290,7 @@ def test_a_listing_on_its_way_does_not_bring_the_old_version_back(
         wait_until(lambda: store.requests["LIST"] == 2)
         store.latency_seconds = 0.0
         new = None if new_size is None else make_bytes(new_size)
-        mount.call(lambda: store.delete("f") if new is None else store.put("f", new))
+        mount.call(lambda: store.bucket.delete("f") if new is None else store.bucket.put("f", new))
         check_shows(mount.path / "f", new)
         assert late.result() == "ENOENT"
         check_shows(mount.path / "f", new)

@@ -91,7 +91,7 @@ def test_lists_are_counted_at_the_edges_of_pages(tmp_path: Path, count: int, lis
     """Directories count as files do."""
     store = FakeStore()
     for number in range(count):
-        store.put(f"{number:05d}{'/x' * (number % 2)}", b"x")
+        store.bucket.put(f"{number:05d}{'/x' * (number % 2)}", b"x")
     with mounting_fake(store, tmp_path / "mnt") as mount:
         assert count == stat_all(mount.path)
     assert {"LIST": lists} == dict(store.requests)
@@ -227,7 +227,7 @@ def test_walking_a_tree_lists_it_flat(tmp_path: Path) -> None:
     store = FakeStore(latency_seconds=0.01)
     for label in range(100):
         for number in range(50):
-            store.put(f"train/n{label:08d}/{number}.jpg", b"x")
+            store.bucket.put(f"train/n{label:08d}/{number}.jpg", b"x")
     with mounting_fake(store, tmp_path / "mnt") as mount:
         assert walk(mount.path / "train") == 5000
     assert store.requests.keys() == {"LIST"}

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from mountfs.objects import ObjectId
+from mountfs.objects import ObjectHeaders, ObjectId
 from mountfs.store.config import S3Config
 from mountfs.store.fake import FakeStore
 
@@ -48,6 +48,18 @@ class Backend(Protocol):
         """Remove an object; not through `store`."""
         ...
 
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object; not through `store`."""
+        ...
+
+    def describe(self, key: str) -> ObjectHeaders:
+        """Return what is kept with an object; not through `store`."""
+        ...
+
+    def uploads(self) -> list[str]:
+        """Return the keys of the unfinished uploads; not through `store`."""
+        ...
+
 
 class FakeBackend:
     """The fake, which is its own second client."""
@@ -59,16 +71,28 @@ class FakeBackend:
 
     def put(self, key: str, body: bytes) -> ObjectId:
         """Store an object."""
-        return ObjectId(key, self.store.put(key, body).etag)
+        return ObjectId(key, self.store.bucket.put(key, body).etag)
 
     def put_all(self, keys: Iterable[str]) -> None:
         """Store empty objects."""
         for key in keys:
-            self.store.put(key, b"")
+            self.store.bucket.put(key, b"")
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        self.store.delete(key)
+        self.store.bucket.delete(key)
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object."""
+        return self.store.bucket.read(key)
+
+    def describe(self, key: str) -> ObjectHeaders:
+        """Return what is kept with an object."""
+        return self.store.bucket.find(key).headers
+
+    def uploads(self) -> list[str]:
+        """Return the keys of the unfinished uploads."""
+        return [upload.key for upload in self.store.bucket.uploads()]
 
 
 class S3Backend:
@@ -96,8 +120,31 @@ class S3Backend:
         """Remove an object."""
         self._client.delete_object(Bucket=self._bucket, Key=key)
 
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object."""
+        return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def describe(self, key: str) -> ObjectHeaders:
+        """Return what is kept with an object."""
+        answer = self._client.head_object(Bucket=self._bucket, Key=key)
+        return ObjectHeaders(
+            content_type=answer.get("ContentType", ""),
+            cache_control=answer.get("CacheControl", ""),
+            content_encoding=answer.get("ContentEncoding", ""),
+            content_disposition=answer.get("ContentDisposition", ""),
+            content_language=answer.get("ContentLanguage", ""),
+            metadata=answer["Metadata"],
+        )
+
+    def uploads(self) -> list[str]:
+        """Return the keys of the unfinished uploads."""
+        answer = self._client.list_multipart_uploads(Bucket=self._bucket)
+        return [upload["Key"] for upload in answer.get("Uploads", [])]
+
     def clear(self) -> None:
         """Remove everything that was put; moto's listings of versions do not find it all."""
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+            self._keys += [found["Key"] for found in page.get("Contents", [])]
         for first in range(0, len(self._keys), 1000):
             keys = self._keys[first : first + 1000]
             self._client.delete_objects(

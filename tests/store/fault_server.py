@@ -53,12 +53,14 @@ class FaultServer:
         port: on 127.0.0.1.
         answers: for the next requests.
         requests: the heads of all requests so far.
+        bodies: what they sent.
         greeting: what to do with a connection as soon as it sends anything, before it makes sense.
     """
 
     port: int
     answers: deque[Answer] = field(default_factory=deque)
     requests: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     greeting: Answer | None = None
 
     @property
@@ -80,6 +82,11 @@ class FaultServer:
                         await self._send(stream, self.greeting, is_head=False)
                         return
                 head, _, received = received.partition(b"\r\n\r\n")
+                length = content_length(head)
+                while len(received) < length:
+                    received += await stream.receive_some()
+                self.bodies.append(received[:length])
+                received = received[length:]
                 self.requests.append(head.decode())
                 answer = self.answers.popleft() if self.answers else right_answer(head.decode())
                 if not await self._send(stream, answer, is_head=head.startswith(b"HEAD ")):
@@ -104,6 +111,15 @@ class FaultServer:
         if answer.then == "reset" and isinstance(stream, trio.SocketStream):
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
         return answer.then == "keep"
+
+
+def content_length(head: bytes) -> int:
+    """Return how many bytes follow the head of a request or an answer."""
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return int(value)
+    return 0
 
 
 def right_answer(head: str) -> Answer:

@@ -41,7 +41,7 @@ async def test_it_looks_like_any_other_listing(
     """Same entries, same order, for any prefix and starting point; only the paging is gone."""
     store = FakeStore(page_size=3)
     for key in keys:
-        store.put(key, b"")
+        store.bucket.put(key, b"")
     bucket = DirectoryBucket(store, delimiter)
     page = await list_in_order(bucket.fetch, prefix=prefix, start_after=start_after)
     store.page_size = 1000

@@ -275,7 +275,7 @@ async def test_finished_exchanges_need_no_garbage_collector(
             super().__init__(token)
             exchanges.append(weakref.ref(self))
 
-    monkeypatch.setattr("mountfs.store.s3.Exchange", WatchedExchange)
+    monkeypatch.setattr("mountfs.store.s3_connection.Exchange", WatchedExchange)
     gc.disable()
     try:
         for _ in range(5):

@@ -31,8 +31,8 @@ http {{
     lua_shared_dict settings 1m;
     log_format requests escape=json
         '{{"ended":$msec,"seconds":$request_time,"method":"$request_method","uri":"$request_uri",'
-        '"status":$status,"sent":$body_bytes_sent,"range":"$http_range",'
-        '"copy_source":"$http_x_amz_copy_source","fault":"$fault"}}';
+        '"status":$status,"received":$request_length,"sent":$body_bytes_sent,'
+        '"range":"$http_range","copy_source":"$http_x_amz_copy_source","fault":"$fault"}}';
     access_log off;
     tcp_nodelay on;
     # status 444 then sends RST instead of FIN

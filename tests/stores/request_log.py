@@ -22,6 +22,7 @@ class Request:
         method: of HTTP.
         uri: path and query, as sent.
         status: what the client got; 499 when it did not wait, 444 when it was reset.
+        received_bytes: from the client, headers included.
         sent_bytes: of the body, to the client.
         range_header: as sent; empty without one.
         fault: what the proxy did to it; empty for nothing.
@@ -33,6 +34,7 @@ class Request:
     method: str
     uri: str
     status: int
+    received_bytes: int
     sent_bytes: int
     range_header: str
     fault: str
@@ -111,6 +113,7 @@ def _parse(line: bytes) -> Request:
         method=entry["method"],
         uri=entry["uri"],
         status=entry["status"],
+        received_bytes=entry["received"],
         sent_bytes=entry["sent"],
         range_header=entry["range"],
         fault=entry["fault"],

@@ -45,7 +45,7 @@ def _measure_streams(bench: Bench, data_set: DataSet, route: Route) -> Row:
     peaks = Series()
 
     def measure(_: int) -> Series:
-        with bench.mounted(LIMITED, data_set, route) as mount:
+        with bench.mounted(LIMITED, data_set.bucket, route) as mount:
             jobs = [
                 {"kind": "files", "paths": [str(mount.path / key)]} for key, _ in data_set.objects
             ]

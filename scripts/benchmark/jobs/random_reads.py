@@ -91,13 +91,13 @@ def _time_mounted(
 ) -> Series:
     ((key, _),) = data_set.objects
     ranges = _choose(bench, size_bytes, index)
-    with bench.mounted(MOUNTFS, data_set, bench.service.slow) as mount:
+    with bench.mounted(MOUNTFS, data_set.bucket, bench.service.slow) as mount:
         path = str(mount.path / key)
         mark = bench.service.mark()
         # Without a read, so that what the opening costs can be taken off.
         run_crew(READER, [{"kind": "ranges", "path": path, "ranges": []}])
         opening = bench.service.count(mark)["GET"]
-    with bench.mounted(MOUNTFS, data_set, bench.service.slow) as mount:
+    with bench.mounted(MOUNTFS, data_set.bucket, bench.service.slow) as mount:
         path = str(mount.path / key)
         mark = bench.service.mark()
         outcome = run_crew(READER, [{"kind": "ranges", "path": path, "ranges": ranges}])

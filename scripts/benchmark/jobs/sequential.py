@@ -83,7 +83,7 @@ def _read_mounted(
     bench: Bench, data_set: DataSet, route: Route, subject: Subject, series: Series, _: int
 ) -> Series:
     ((key, size),) = data_set.objects
-    with bench.mounted(subject, data_set, route) as mount:
+    with bench.mounted(subject, data_set.bucket, route) as mount:
         mark = bench.service.mark()
         outcome = run_crew(READER, [{"kind": "files", "paths": [str(mount.path / key)]}])
         assert outcome.total("bytes") == size

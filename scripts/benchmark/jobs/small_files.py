@@ -149,7 +149,7 @@ class Condition:
     def _read_mounted(self, subject: Subject, index: int) -> Series:
         name = subject.name
         is_ours = subject in SUBJECTS
-        with self._bench.mounted(subject, self._data_set, self._route) as mount:
+        with self._bench.mounted(subject, self._data_set.bucket, self._route) as mount:
             walk = {"kind": "walk", "root": str(mount.path), "with_stat": False}
             assert run_crew(READER, [walk]).total("files") == len(self._data_set.objects)
             order = self._data_set.shuffled(index)

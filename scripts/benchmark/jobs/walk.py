@@ -68,7 +68,7 @@ def _list_raw(bench: Bench, data_set: DataSet, series: Series, _: int) -> Series
 def _walk(
     bench: Bench, data_set: DataSet, series: Series, counts: list[dict[str, int]], _: int
 ) -> Series:
-    with bench.mounted(MOUNTFS, data_set, bench.service.slow) as mount:
+    with bench.mounted(MOUNTFS, data_set.bucket, bench.service.slow) as mount:
         mark = bench.service.mark()
         outcome = run_crew(READER, [{"kind": "walk", "root": str(mount.path), "with_stat": True}])
         requests = bench.service.count(mark)

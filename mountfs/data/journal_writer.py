@@ -1,0 +1,304 @@
+"""The hand that writes the journal: batches, segments, and giving their space back.
+
+One task and one thread; what it applies to the state is on disk by then.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from mountfs.data.journal_record import DirtyRecord
+from mountfs.data.journal_segment import (
+    Addition,
+    Segment,
+    create_segment,
+    open_segments,
+    read_segment,
+)
+from mountfs.data.journal_state import JournalEntry, JournalState, Place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+MIB = 1024 * 1024
+
+FILE_PREFIX = "data-"
+"""Of the names of staging files that belong to an entry; its number follows."""
+
+SEGMENT_BYTES = 64 * MIB
+"""A segment is sealed above. Small enough to be read back at once, large enough that creating one,
+which syncs the directory, costs nothing."""
+
+IDLE_SEGMENT_BYTES = 8 * MIB
+"""A segment without anything alive is given up above, to give the space back."""
+
+BATCH_BYTES = 32 * MIB
+"""No batch is larger, but for one record: whoever comes next would wait for all of it."""
+
+COMPACT_BYTES = 4 * SEGMENT_BYTES
+"""Less junk is not worth writing anything again."""
+
+
+RESERVE_NAME = "tmp-reserve"
+
+RESERVE_BYTES = MIB
+"""Kept free for records without data: on a full disk files must still be published, renamed and
+deleted, or it would never become less full. Enough for 5,000 of them."""
+
+
+class JournalWriter:
+    """Writes records into segments.
+
+    Attributes:
+        state: what the durable records add up to.
+        sync_count: syncs of segments so far.
+        is_damaged: something that was acknowledged could not be read back.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.state = JournalState()
+        self.sync_count = 0
+        self.is_damaged = False
+        self._directory = directory
+        self._limiter = trio.CapacityLimiter(1)
+        self._segments: list[Segment] = []
+        self._current: Segment | None = None
+        self._next_segment = 1
+        self._has_reserve = False
+        self._junk_files: list[str] = []
+        self._queue: list[tuple[Addition, trio.Event]] = []
+        self._wake = trio.Event()
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how much of the disk the segments take."""
+        return sum(segment.size_bytes for segment in self._segments)
+
+    async def write(self, addition: Addition) -> None:
+        """Write *addition* and apply it; return when both have happened.
+
+        The caller is not cancelled meanwhile.
+
+        Raises:
+            OSError: it was not written.
+        """
+        written = trio.Event()
+        self._queue.append((addition, written))
+        self._wake.set()
+        await written.wait()
+        if addition.error is not None:
+            raise OSError(addition.error.errno, addition.error.strerror) from addition.error
+
+    async def run_forever(self) -> None:
+        """Write what is queued, a batch at a time; `open_journal` runs it."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while self._queue:
+                batch = self._take_batch()
+                await self._write_batch([addition for addition, _ in batch])
+                for _, written in batch:
+                    written.set()
+                await self._give_back()
+
+    def _take_batch(self) -> list[tuple[Addition, trio.Event]]:
+        size_bytes = 0
+        for count, (addition, _) in enumerate(self._queue):
+            size_bytes += sum(memoryview(piece).nbytes for piece in addition.body)
+            if count and size_bytes > BATCH_BYTES:
+                break
+        else:
+            count = len(self._queue)
+        batch, self._queue = self._queue[:count], self._queue[count:]
+        return batch
+
+    async def _write_batch(self, batch: list[Addition]) -> None:
+        """Make *batch* durable and apply what is; each knows what became of it."""
+        segment = await trio.to_thread.run_sync(self._append, batch, limiter=self._limiter)
+        # No await to the end: what is durable and what is known change together.
+        ended: list[JournalEntry] = []
+        for item in batch:
+            if item.error is None and segment is not None:
+                place = Place(
+                    segment=segment,
+                    data_start=item.data_start,
+                    data_bytes=item.data_bytes,
+                    data_checksum=item.checksum,
+                )
+                ended += self.state.apply(item.record, place)
+        self._junk_files += [entry.record.file_name for entry in ended if entry.record.file_name]
+
+    def _append(self, batch: list[Addition]) -> Segment | None:
+        """Append *batch* to a segment that takes it; runs in the writer's thread."""
+        if self._current is None or self._is_used_up(self._current):
+            try:
+                segment = create_segment(self._directory, self._next_segment)
+            except OSError as error:
+                for item in batch:
+                    item.error = error
+                return None
+            self._next_segment += 1
+            if self._current is not None:
+                self._current.is_sealed = True
+            self._current = segment
+            self._segments.append(segment)
+        syncs = self._current.sync_count
+        self._current.append(batch)
+        refused = [item for item in batch if self._may_use_reserve(item)]
+        if refused:
+            (self._directory / RESERVE_NAME).unlink(missing_ok=True)
+            self._has_reserve = False
+            for item in refused:
+                item.error = None
+            self._current.append(refused)
+        self.sync_count += self._current.sync_count - syncs
+        return self._current
+
+    def _may_use_reserve(self, item: Addition) -> bool:
+        is_full = item.error is not None and item.error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return is_full and self._has_reserve and not isinstance(item.record, DirtyRecord)
+
+    def _make_reserve(self) -> None:
+        """Set space aside, if there is any; blocks on the disk."""
+        try:
+            fd = os.open(self._directory / RESERVE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            os.posix_fallocate(fd, 0, RESERVE_BYTES)
+            self._has_reserve = True
+        except OSError:
+            (self._directory / RESERVE_NAME).unlink(missing_ok=True)
+        finally:
+            os.close(fd)
+
+    def _is_used_up(self, segment: Segment) -> bool:
+        limit = SEGMENT_BYTES if segment.live else IDLE_SEGMENT_BYTES
+        return segment.is_sealed or segment.size_bytes >= limit
+
+    async def _give_back(self) -> None:
+        """Delete what nobody needs any more; move what keeps too much junk alive."""
+        if self._junk_files or self._has_dead_segment():
+            names, self._junk_files = self._junk_files, []
+            await self._sweep(names)
+        live_bytes = sum(entry.place.data_bytes for entry in self.state.entries.values())
+        oldest = self._segments[0] if self._segments else None
+        if (
+            oldest is None
+            or oldest is self._current
+            or oldest.is_damaged
+            or self.size_bytes < COMPACT_BYTES + 2 * live_bytes
+        ):
+            return
+        await self._move(oldest)
+
+    def _has_dead_segment(self) -> bool:
+        return bool(self._segments) and self._is_dead(self._segments[0])
+
+    def _is_dead(self, segment: Segment) -> bool:
+        return segment is not self._current and not segment.live and not segment.is_damaged
+
+    async def _sweep(self, names: list[str]) -> None:
+        """Delete the staging files *names*, and segments that nobody needs."""
+        removed = await trio.to_thread.run_sync(self._remove_dead, names, limiter=self._limiter)
+        for segment in removed:
+            segment.retire()  # here and not in the thread: reads begin in the loop
+
+    def _remove_dead(self, names: list[str]) -> list[Segment]:
+        """Delete junk, segments strictly oldest first; return these. Blocks."""
+        removed: list[Segment] = []
+        try:
+            for name in names:
+                (self._directory / name).unlink(missing_ok=True)
+            while self._segments and self._is_dead(self._segments[0]):
+                self._segments[0].remove()
+                removed.append(self._segments.pop(0))
+            if (names or removed) and not self._has_reserve:
+                self._make_reserve()
+        except OSError as error:
+            log.warning("%s: cannot give back space: %s", self._directory, error)
+        return removed
+
+    async def _move(self, segment: Segment) -> None:
+        """Write what is alive in *segment* again, at the end."""
+        batch: list[Addition] = []
+        for number in sorted(segment.live):
+            entry = self.state.entries[number]
+            try:
+                data = (
+                    b""
+                    if entry.record.file_name
+                    else await trio.to_thread.run_sync(
+                        read_inline, entry.place, limiter=self._limiter
+                    )
+                )
+            except OSError as error:
+                log.error("%s: cannot read %r back: %s", segment.path, entry.key, error)
+                segment.is_damaged = True
+                return
+            generation = replace(
+                entry.record.generation, key=entry.key, expected_etag=entry.expected_etag
+            )
+            record = replace(entry.record, generation=generation, replaces=())
+            batch.append(Addition(record=record, body=(data,)))
+        await self._write_batch(batch)
+        if all(item.error is None for item in batch):
+            await self._sweep([])
+
+    def load(self) -> None:
+        """Read the segments that are there; blocks, and is called once, before all else.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        self._segments = open_segments(self._directory)
+        for segment in self._segments:
+            self._next_segment = segment.number + 1
+            for found in read_segment(segment).records:
+                place = Place(
+                    segment=segment,
+                    data_start=found.data_start,
+                    data_bytes=found.data_bytes,
+                    data_checksum=found.data_checksum,
+                )
+                self.state.apply(found.record, place)
+        self.is_damaged = any(segment.is_damaged for segment in self._segments)
+        if not self.is_damaged:  # else the record that says what a file is may be unreadable
+            known = {entry.record.file_name for entry in self.state.entries.values()}
+            names = os.listdir(self._directory)
+            junk = [name for name in names if name.startswith(FILE_PREFIX) and name not in known]
+            self._remove_dead(junk)
+        if not self._has_reserve:
+            self._make_reserve()
+
+    def close(self) -> None:
+        """Close the files; delete those in which nothing is left. Blocks."""
+        self._current = None
+        for segment in self._remove_dead(self._junk_files):
+            segment.close()
+        (self._directory / RESERVE_NAME).unlink(missing_ok=True)
+        for segment in self._segments:
+            segment.close()
+
+
+def read_inline(place: Place) -> bytearray:
+    """Return the bytes of a small file; blocks on the disk.
+
+    Raises:
+        OSError: the disk failed, or these are not the bytes that were written.
+    """
+    data = bytearray(place.data_bytes)
+    place.segment.read(place.data_start, data)
+    if zlib.crc32(data) != place.data_checksum:
+        where = f"{place.segment.path} from {place.data_start} on"
+        raise OSError(errno.EIO, f"{where}: these bytes have changed since they were written")
+    return data

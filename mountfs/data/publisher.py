@@ -1,0 +1,249 @@
+"""How a draft becomes an object: one PUT, or a multipart upload of what the store does not have.
+
+Knows neither names nor inodes. The caller sees to it that the draft does not change meanwhile, and
+that one key is published by one task at a time.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from mountfs.data.part_plan import CopyPart, plan_parts
+from mountfs.data.stream import Stream
+from mountfs.data.upload import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from mountfs.data.budget import Budget
+    from mountfs.data.draft import Draft
+    from mountfs.data.upload import UploadLog
+    from mountfs.objects import Body, ObjectHeaders, ObjectId, ObjectInfo
+    from mountfs.store.protocol import ObjectStore
+
+COPY_BYTES = 512 * 1024 * 1024
+"""How much one request copies of an object that is too large for one copy. The store works on
+several at a time; much smaller ones only cost requests."""
+
+COPIES_IN_FLIGHT = 16
+"""Of one object; no measurement behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edition:
+    """What to make of a draft.
+
+    Attributes:
+        key: of the object.
+        headers: of the object.
+        base: the version that the draft takes its untouched bytes from; None if it needs none.
+        expected_etag: None to replace whatever is there, "" if nothing may be there, else what has
+            to be.
+    """
+
+    key: str
+    headers: ObjectHeaders
+    base: ObjectId | None = None
+    expected_etag: str | None = None
+
+
+class Content(Protocol):
+    """What an object is made of: a `Draft`, or what the journal has kept of one."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the object."""
+        ...
+
+    @property
+    def base_bytes(self) -> int:
+        """How much of the base is visible, from 0 on, where nothing was written."""
+        ...
+
+    def extents(self) -> list[tuple[int, int]]:
+        """Return the ranges that do not come from the base, nor are zeros behind it."""
+        ...
+
+    async def collect(self, start: int, stop: int, read_base: ReadBase) -> list[memoryview]:
+        """Return the bytes ``[start, stop)``; they do not change."""
+        ...
+
+
+class Publisher:
+    """Sends drafts to the store.
+
+    Attributes:
+        sent_bytes: the bytes of all drafts that were published, as far as they were sent.
+        publish_count: objects made.
+        failure_count: publishes that failed.
+    """
+
+    def __init__(
+        self, store: ObjectStore, budget: Budget, uploads: UploadLog, nursery: trio.Nursery
+    ) -> None:
+        self.sent_bytes = 0
+        self.publish_count = 0
+        self.failure_count = 0
+        self._store = store
+        self._budget = budget
+        self._uploads = uploads
+        self._nursery = nursery
+
+    def begin_stream(self, draft: Draft, key: str, headers: ObjectHeaders) -> Stream:
+        """Return a stream for *draft*; nothing is sent before its first part is complete."""
+        return Stream(self._begin(key, headers), draft, self._store.part_size_bytes)
+
+    async def publish(self, draft: Content, edition: Edition) -> ObjectInfo:
+        """Make an object of *draft*.
+
+        Raises:
+            PreconditionFailedError: the key holds something else than expected, or the base is
+                gone; nothing was changed.
+            StoreError: the store could not take it; what was there is still there.
+            OSError: the staging file could not be read.
+
+        Cancellation: what was begun is aborted.
+        """
+        try:
+            if draft.size_bytes <= self._store.part_size_bytes:
+                info = await self._put(draft, edition)
+                self.sent_bytes += draft.size_bytes
+            else:
+                info = await self._upload(draft, edition)
+        except Exception:
+            self.failure_count += 1
+            raise
+        self.publish_count += 1
+        return info
+
+    async def finish(self, stream: Stream, expected_etag: str | None) -> ObjectInfo:
+        """Complete the object of *stream*.
+
+        Raises:
+            StoreError: as `Stream.finish` says.
+        """
+        try:
+            info = await stream.finish(expected_etag)
+        except Exception:
+            self.failure_count += 1
+            raise
+        self.sent_bytes += info.size_bytes
+        self.publish_count += 1
+        return info
+
+    async def copy(
+        self, source: ObjectId, size_bytes: int, key: str, headers: ObjectHeaders | None
+    ) -> ObjectInfo:
+        """Let the store copy one version of an object to *key*, in parallel if it is large.
+
+        Args:
+            source: what to copy.
+            size_bytes: of the source.
+            key: where to.
+            headers: None keeps those of the source.
+
+        Raises:
+            PreconditionFailedError: the source is another version by now.
+            StoreError: as its subclasses say.
+        """
+        if size_bytes <= self._store.max_part_bytes:
+            return await self._store.copy(source, key, headers, size_bytes=size_bytes)
+        if headers is None:
+            headers = (await self._store.head_details(source.key)).headers
+        upload = self._begin(key, headers)
+        pieces = range(0, size_bytes, COPY_BYTES)
+        try:
+            for number, start in enumerate(pieces, 1):
+                while upload.in_flight >= COPIES_IN_FLIGHT:
+                    await upload.wait_for_part()
+                upload.copy(number, source, start, min(start + COPY_BYTES, size_bytes))
+        except BaseException:
+            await upload.abort()
+            raise
+        return await upload.complete(None)
+
+    def _begin(self, key: str, headers: ObjectHeaders) -> Upload:
+        return Upload(self._store, self._budget, self._uploads, self._nursery, key, headers)
+
+    async def _put(self, draft: Content, edition: Edition) -> ObjectInfo:
+        size_bytes = draft.size_bytes
+        self._budget.reserve(size_bytes)
+        try:
+            body = await draft.collect(0, size_bytes, self.base_reader(edition.base))
+            return await self._store.put(
+                edition.key, body, edition.headers, expected_etag=edition.expected_etag
+            )
+        finally:
+            self._budget.release(size_bytes)
+
+    async def _upload(self, draft: Content, edition: Edition) -> ObjectInfo:
+        store = self._store
+        plan = plan_parts(
+            size_bytes=draft.size_bytes,
+            base_bytes=draft.base_bytes if edition.base is not None else 0,
+            extents=draft.extents(),
+            part_bytes=store.part_size_bytes,
+            min_part_bytes=store.min_part_bytes,
+            max_part_bytes=store.max_part_bytes,
+            max_parts=store.max_parts,
+        )
+        read_base = self.base_reader(edition.base)
+        upload = self._begin(edition.key, edition.headers)
+        try:
+            for number, part in enumerate(plan, 1):
+                size = part.stop - part.start
+                if isinstance(part, CopyPart):
+                    assert edition.base is not None, "only of a base there is something to copy"
+                    while upload.in_flight >= COPIES_IN_FLIGHT:
+                        await upload.wait_for_part()
+                    upload.copy(number, edition.base, part.start, part.stop)
+                    continue
+                while not upload.may_send(2 * size):  # the part itself and CRT's copy of it
+                    await upload.wait_for_part()
+                self.sent_bytes += size
+
+                def collect(start: int = part.start, stop: int = part.stop) -> Collecting:
+                    return draft.collect(start, stop, read_base)
+
+                upload.send(number, 2 * size, collect)
+        except BaseException:
+            await upload.abort()
+            raise
+        return await upload.complete(edition.expected_etag)
+
+    def base_reader(self, base: ObjectId | None) -> ReadBase:
+        """Return what fetches ranges of *base*, past the cache."""
+
+        async def read_base(start: int, stop: int) -> Sequence[memoryview]:
+            assert base is not None, f"[{start}, {stop}) is in no base"
+            step = self._store.part_size_bytes
+            return [
+                memoryview(await self._store.get(base, begin, min(begin + step, stop)))
+                for begin in range(start, stop, step)
+            ]
+
+        return read_base
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    Collecting = Coroutine[Any, Any, Body]
+    ReadBase = Callable[[int, int], Coroutine[Any, Any, Sequence[memoryview]]]
+
+
+@asynccontextmanager
+async def open_publisher(
+    store: ObjectStore, budget: Budget, uploads: UploadLog
+) -> AsyncIterator[Publisher]:
+    """Provide a publisher; parts still in flight are cancelled when the block is left."""
+    async with trio.open_nursery() as nursery:
+        try:
+            yield Publisher(store, budget, uploads, nursery)
+        finally:
+            nursery.cancel_scope.cancel()

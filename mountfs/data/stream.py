@@ -1,0 +1,169 @@
+"""A file that is written in order: its parts go up while the application still writes.
+
+Whatever the store has acknowledged is dropped from memory, but for the first part: formats that go
+back at the end patch their header, which is there. A write to another part that was dropped, or a
+read of it, needs `complete_prefix` first, which makes an object of what was sent so far.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mountfs.data.part_plan import stream_part_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mountfs.data.draft import Draft
+    from mountfs.data.upload import Upload
+    from mountfs.objects import Body, ObjectInfo
+
+KEPT_PART = 1
+"""The part that is never dropped."""
+
+
+class Stream:
+    """The upload of a draft that grows at its end.
+
+    Everything but `finish`, `complete_prefix` and `abort` is synchronous.
+
+    Args:
+        upload: nothing was sent with it yet.
+        draft: without a base; the stream takes bytes out of it as they become complete.
+        part_bytes: of the first part; later ones may be larger.
+
+    Attributes:
+        sent_to: what lies before has been sent, or is on its way.
+    """
+
+    def __init__(self, upload: Upload, draft: Draft, part_bytes: int) -> None:
+        self.sent_to = 0
+        self._upload = upload
+        self._draft = draft
+        self._part_bytes = part_bytes
+        self._stops: list[int] = []
+        """The end of each part that was sent; part 1 is the first."""
+        self._stale_parts: set[int] = set()
+        """Parts that were sent and written to afterwards."""
+        self._is_held = False
+        self._is_ending = False
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed, if it did."""
+        return self._upload.error
+
+    @property
+    def has_dropped(self) -> bool:
+        """Tell whether the store has bytes that are nowhere else."""
+        return self._draft.has_dropped(0, self.sent_to)
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """How much the store has, in parts of no object yet."""
+        return self._upload.sent_bytes
+
+    @property
+    def is_sending(self) -> bool:
+        """Tell whether a part is on its way: its memory comes free when it has arrived."""
+        return self._upload.in_flight > 0
+
+    def hold(self) -> None:
+        """Neither send nor drop anything more before the end: somebody may want it here."""
+        self._is_held = True
+
+    def pump(self) -> None:
+        """Send what has become complete, as far as memory and the store allow."""
+        while not self._is_held and self._upload.error is None:
+            number = len(self._stops) + 1
+            size = stream_part_bytes(number, self._part_bytes)
+            # Not the last byte: the last part is sent when the file is closed, and may be small.
+            if self.sent_to + size >= self._draft.size_bytes or not self._upload.may_send(size):
+                return
+            self._send_next(size)
+
+    def note_changed(self, start: int, stop: int) -> None:
+        """Note that ``[start, stop)`` was written: what was sent of it has to be sent again."""
+        if start >= self.sent_to:
+            return
+        begin = 0
+        for number, end in enumerate(self._stops, 1):
+            if begin < stop and start < end:
+                self._stale_parts.add(number)
+            begin = end
+
+    async def finish(self, expected_etag: str | None) -> ObjectInfo:
+        """Send the rest and complete the object; nothing is written meanwhile.
+
+        Raises:
+            StoreError: the upload failed and has been aborted.
+        """
+        self._is_held = True  # from here on parts are started here only
+        self._is_ending = True
+        size_bytes = self._draft.size_bytes
+        try:
+            while self.sent_to < size_bytes:
+                left = size_bytes - self.sent_to
+                size = min(stream_part_bytes(len(self._stops) + 1, self._part_bytes), left)
+                while not self._upload.may_send(size):
+                    await self._upload.wait_for_part()
+                self._send_next(size)
+            await self._send_stale_parts()
+        except BaseException:
+            await self._upload.abort()
+            raise
+        return await self._upload.complete(expected_etag)
+
+    async def complete_prefix(self) -> ObjectInfo:
+        """Complete the object with what was sent so far: the bytes ``[0, sent_to)``.
+
+        Raises:
+            StoreError: the upload failed and has been aborted.
+        """
+        self._is_held = True
+        try:
+            await self._send_stale_parts()
+        except BaseException:
+            await self._upload.abort()
+            raise
+        return await self._upload.complete(None)
+
+    async def abort(self) -> None:
+        """Give the upload up; the draft still has what was not dropped."""
+        self._is_held = True
+        await self._upload.abort()
+
+    def _send_next(self, size: int) -> None:
+        number = len(self._stops) + 1
+        start, stop = self.sent_to, self.sent_to + size
+        self.sent_to = stop
+        self._stops.append(stop)
+        self._send(number, start, stop)
+
+    def _send(self, number: int, start: int, stop: int) -> None:
+        async def collect() -> Body:
+            # A write that comes from here on marks the part again.
+            self._stale_parts.discard(number)
+            return await self._draft.collect(start, stop, _refuse_base)
+
+        def acknowledge() -> None:
+            is_wanted = number == KEPT_PART or (self._is_held and not self._is_ending)
+            if not is_wanted and number not in self._stale_parts:
+                self._draft.drop(start, stop)
+            self.pump()
+
+        self._upload.send(number, stop - start, collect, acknowledge)
+
+    async def _send_stale_parts(self) -> None:
+        await self._upload.wait_for_all()
+        for number in sorted(self._stale_parts):
+            start = self._stops[number - 2] if number > 1 else 0
+            stop = self._stops[number - 1]
+            while not self._upload.may_send(stop - start):
+                await self._upload.wait_for_part()
+            self._send(number, start, stop)
+        await self._upload.wait_for_all()
+
+
+async def _refuse_base(start: int, stop: int) -> Sequence[memoryview]:
+    raise AssertionError(f"a stream has no base to take [{start}, {stop}) from")

@@ -1,0 +1,295 @@
+"""From a written file to an object: who waits for a publish, what it does to the tree, what if not.
+
+A publish is a task of its own. The application that waits for it may be killed; the next one that
+asks waits for the same. A publish holds the lock of its key, so that nobody renames or deletes the
+object under it, and freezes the draft, so that what it sends is one state of the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import errno
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from mountfs.data.publisher import Edition
+from mountfs.data.replay import conflict_key
+from mountfs.errors import (
+    PreconditionFailedError,
+    StoreError,
+    StoreUnavailableError,
+)
+from mountfs.vfs.node_attributes import NodeAttributes
+from mountfs.vfs.showing import extra_of, saved_attributes
+from mountfs.vfs.upload_headers import headers_for_content
+from mountfs.vfs.written_file import Commit, WrittenFile
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mountfs.data.draft import Draft
+    from mountfs.objects import ObjectHeaders, ObjectInfo
+    from mountfs.vfs.bucket import Bucket
+    from mountfs.vfs.journalling import Journalling
+    from mountfs.vfs.versions import Versions
+
+log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Publishes written files.
+
+    Args:
+        bucket: where to.
+        versions: is told of each publish.
+        nursery: owns the publishes.
+
+    Attributes:
+        files: all written files, by inode number.
+        journalling: where a close puts files with ``--write-back``; else None.
+    """
+
+    def __init__(self, bucket: Bucket, versions: Versions, nursery: trio.Nursery) -> None:
+        self.files: dict[int, WrittenFile] = {}
+        self.versions = versions
+        self.journalling: Journalling | None = None
+        self._config = bucket.config
+        self._changes = bucket.changes
+        self._publisher = bucket.publisher
+        self._locks = bucket.locks
+        self._nursery = nursery
+        self._is_posix = bucket.is_posix
+
+    async def commit(self, file: WrittenFile) -> None:
+        """Return when the store has everything that was written to *file* until now.
+
+        Raises:
+            StoreError, OSError: it has not; the same for all who ask until the last handle is gone.
+
+        Cancellation: the publish goes on.
+        """
+        await self.settle(file)
+        if self.journalling is not None and file.stored is not None:
+            await self.journalling.write_back.wait_for(file.stored.number)
+
+    async def settle(self, file: WrittenFile) -> None:
+        """Return when what was written is where a close promises it to be; else as `commit`."""
+        target = file.draft.generation if file.draft is not None else file.generation
+        while file.error is None and file.is_dirty and file.generation < target:
+            if file.is_unlinked:
+                return
+            if file.commit is None:
+                file.commit = Commit()
+                self._nursery.start_soon(self._run, file, file.commit)
+            commit = file.commit
+            await commit.is_over.wait()
+            if commit.error is not None:
+                raise copy.copy(commit.error) from commit.error
+        if file.error is not None:
+            raise copy.copy(file.error) from file.error
+
+    async def commit_below(self, prefix: str) -> None:
+        """Return when everything that was written below *prefix* is in the store.
+
+        Raises:
+            StoreError, OSError: of the first that is not; all were tried.
+        """
+        await self._for_all_below(prefix, self.commit)
+
+    async def settle_below(self, prefix: str) -> None:
+        """Return when everything below *prefix* is as if it had been closed; as `commit_below`."""
+        await self._for_all_below(prefix, self.settle)
+
+    async def _for_all_below(
+        self, prefix: str, save: Callable[[WrittenFile], Awaitable[None]]
+    ) -> None:
+        errors: list[Exception] = []
+
+        async def try_one(file: WrittenFile) -> None:
+            try:
+                await save(file)
+            except (StoreError, OSError) as error:
+                errors.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for file in list(self.files.values()):
+                if not file.is_unlinked and file.node.key.startswith(prefix):
+                    nursery.start_soon(try_one, file)
+        if errors:
+            raise errors[0]
+
+    async def give_up_stream(self, file: WrittenFile) -> None:
+        """Let *file* have no upload under way; what only the store has becomes its base.
+
+        Raises:
+            StoreError: that could not be had.
+        """
+        stream = file.stream
+        file.is_in_order = False
+        if stream is None:
+            return
+        if not stream.has_dropped:
+            file.stream = None
+            await stream.abort()
+            return
+        log.info("%r is stored before it is closed: what was sent is needed here", file.node.key)
+        async with self._locks.hold(file.node.key):
+            await self.publish_prefix_locked(file)
+
+    async def recover_dropped(self, file: WrittenFile) -> None:
+        """Make what only the store has of *file* readable again.
+
+        Raises:
+            OSError: ESTALE, it is gone.
+            StoreError: as `give_up_stream`.
+        """
+        if file.stream is None:
+            raise OSError(errno.ESTALE, "what was written is gone")
+        await self.give_up_stream(file)
+
+    async def publish_prefix_locked(self, file: WrittenFile) -> None:
+        """Make an object of what was sent of a stream; the caller holds the lock of its key.
+
+        Raises:
+            StoreError: that failed; *file* has failed with it.
+        """
+        draft, stream = file.draft, file.stream
+        if stream is None:
+            return
+        assert draft is not None, "a stream has a draft"
+        draft.freeze()
+        try:
+            info = await stream.complete_prefix()
+            draft.rebase(stream.sent_to)
+        except StoreError as error:
+            file.error = error
+            raise
+        finally:
+            draft.thaw()
+        self._note_published(file, info, file.generation, None)
+
+    def pin(self, file: WrittenFile) -> None:
+        """Keep the name of *file* from being told otherwise by the store."""
+        if not file.is_pinned and not file.is_unlinked:
+            file.is_pinned = True
+            file.dirty_since = trio.current_time()
+            self._changes.pin(file.node.parent, file.node.name)
+
+    def unpin(self, file: WrittenFile) -> None:
+        """Take `pin` back."""
+        if file.is_pinned:
+            file.is_pinned = False
+            self._changes.unpin(file.node.parent, file.node.name)
+
+    def discard(self, file: WrittenFile) -> None:
+        """Let the name show again what the store has; what was written is given up."""
+        node = file.node
+        if not file.is_unlinked and not node.is_detached:
+            self._changes.remove(node)
+        file.is_unlinked = True
+        self.unpin(file)
+
+    # -------------------------------------------------------------------------------------------
+
+    async def _run(self, file: WrittenFile, commit: Commit) -> None:
+        commit.error = StoreUnavailableError("the mount is being closed")
+        try:
+            if self.journalling is not None:
+                await self.journalling.save(file)
+            else:
+                await self._publish(file)
+            commit.error = None
+        except (StoreError, OSError) as error:
+            commit.error = file.error = error
+            log.error("%r could not be stored: %s", file.node.key, error)
+        except Exception as error:  # a bug must not end the mount
+            log.exception("%r could not be stored", file.node.key)
+            commit.error = file.error = OSError(errno.EIO, f"internal error: {error!r}")
+        finally:
+            file.commit = None
+            commit.is_over.set()
+        await self._give_back_space(file)
+
+    async def _give_back_space(self, file: WrittenFile) -> None:
+        """Let the disk have back what was published; nobody waits for it."""
+        draft = file.draft
+        if draft is not None and not file.is_dirty:
+            with contextlib.suppress(OSError):  # it is given back when the file is closed
+                await draft.give_back_space()
+
+    async def _publish(self, file: WrittenFile) -> None:
+        node = file.node
+        await self.versions.learn_headers(node)
+        while True:
+            key = node.key
+            async with self._locks.hold(key):
+                if file.is_unlinked:
+                    return
+                if node.key != key:  # renamed while we waited
+                    continue
+                await self.publish_locked(file, key)
+                return
+
+    async def publish_locked(self, file: WrittenFile, key: str) -> None:
+        """Make *file* the object *key*, whose lock the caller holds.
+
+        Raises:
+            PreconditionFailedError: somebody else has changed the object, and that is not to be
+                overwritten; what was written here is under another name then, see the log.
+            StoreError, OSError: it is not there.
+        """
+        draft = file.draft
+        assert draft is not None, "what is dirty has a draft"
+        draft.freeze()
+        try:
+            generation = draft.generation
+            headers = headers_for_content(file.node.name, saved_attributes(file.node))
+            expected_etag = self._expected_etag(file)
+            file.is_attributed = file.is_attributed and file.stream is not None
+            if file.stream is not None:
+                info = await self._publisher.finish(file.stream, expected_etag)
+            else:
+                edition = Edition(
+                    key=key, headers=headers, base=file.base, expected_etag=expected_etag
+                )
+                info = await self._publisher.publish(draft, edition)
+            draft.rebase(info.size_bytes)
+        except PreconditionFailedError:
+            if expected_etag is not None and draft.is_local:
+                await self._keep_beside(draft, key, headers)
+            raise
+        finally:
+            draft.thaw()
+        self._note_published(file, info, generation, headers)
+        if file.is_attributed and self._is_posix:
+            # The headers of a stream went with its beginning.
+            await self.versions.rewrite_locked(file.node)
+        self.unpin(file)
+
+    async def _keep_beside(self, draft: Draft, key: str, headers: ObjectHeaders) -> None:
+        """Store what must not replace *key* beside it."""
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        beside = conflict_key(key, now)
+        edition = Edition(key=beside, headers=headers, expected_etag="")
+        await self._publisher.publish(draft, edition)
+        log.error("%r was changed by somebody else; what was written here is %r", key, beside)
+
+    def _note_published(
+        self, file: WrittenFile, info: ObjectInfo, generation: int, headers: ObjectHeaders | None
+    ) -> None:
+        """Let the tree show *info*; nothing is awaited between the answer and this."""
+        node = file.node
+        file.note_published(info, generation)
+        if headers is not None:
+            node.extra = extra_of(node).overlaid(NodeAttributes(headers=headers))
+        self.versions.note_version(node, info)
+        node.is_served = True
+
+    def _expected_etag(self, file: WrittenFile) -> str | None:
+        if file.is_exclusive:
+            return ""
+        return file.expected_etag if self._config.conflict == "fail" else None

@@ -1,0 +1,257 @@
+"""``--write-back``: a close is over when the journal has the file; the store gets it later.
+
+What the journal has is read from there until it is in the store. Whoever removes or renames such a
+file holds the lock of its key, and so does an upload from before its first request to after its
+last: under the lock, nothing of it is on its way.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from mountfs.data.generation import Generation
+from mountfs.data.journal import INLINE_BYTES
+from mountfs.data.publisher import Edition
+from mountfs.data.replay import conflict_key
+from mountfs.errors import PreconditionFailedError
+from mountfs.objects import ObjectId
+from mountfs.vfs.showing import saved_attributes
+from mountfs.vfs.upload_headers import headers_for_content
+
+if TYPE_CHECKING:
+    from mountfs.data.pending import Pending
+    from mountfs.data.write_back import WriteBack
+    from mountfs.meta.node import File
+    from mountfs.objects import ObjectInfo
+    from mountfs.vfs.bucket import Bucket
+    from mountfs.vfs.committing import Committer
+    from mountfs.vfs.writing import Writing
+    from mountfs.vfs.written_file import WrittenFile
+
+log = logging.getLogger(__name__)
+
+
+class Journalling:
+    """Puts written files into the journal, and into the store from there.
+
+    `attach` follows the construction: the write-back calls `publish`, and is called by the rest.
+
+    Args:
+        bucket: where to publish.
+        committer: knows what a publish does to the tree.
+        writing: fetches what a draft lacks.
+    """
+
+    def __init__(self, bucket: Bucket, committer: Committer, writing: Writing) -> None:
+        self._bucket = bucket
+        self._committer = committer
+        self._writing = writing
+        self._write_back: WriteBack | None = None
+        self._files: dict[int, WrittenFile] = {}
+
+    def attach(self, write_back: WriteBack) -> None:
+        """Use *write_back* from now on."""
+        self._write_back = write_back
+
+    @property
+    def write_back(self) -> WriteBack:
+        """What uploads in the background."""
+        assert self._write_back is not None, "attach() comes first"
+        return self._write_back
+
+    async def save(self, file: WrittenFile) -> None:
+        """Make durable here what *file* holds; `Committer` calls this, one at a time for a file.
+
+        A draft that lacks much of its base is published instead: the store can put it together
+        without moving what is there already.
+
+        Raises:
+            OSError: the staging directory is full or broken.
+            StoreError: what is needed of the base could not be fetched.
+        """
+        node = file.node
+        await self._committer.versions.learn_headers(node)
+        while True:
+            key = node.key
+            if file.draft is not None and file.stored is not None and not file.draft.is_local:
+                await self._writing.localize(file)
+            async with self._bucket.locks.hold(key):
+                if file.is_unlinked:
+                    return
+                if node.key != key:
+                    continue
+                if await self._save_locked(file, key):
+                    return
+
+    async def _save_locked(self, file: WrittenFile, key: str) -> bool:
+        draft = file.draft
+        assert draft is not None, "what is dirty has a draft"
+        extents = tuple(draft.extents())
+        extent_bytes = sum(stop - start for start, stop in extents)
+        if not draft.is_local:
+            if file.stored is not None:
+                return False  # written to since it was made local
+            if extent_bytes > INLINE_BYTES or file.base is None:
+                await self._committer.publish_locked(file, key)
+                return True
+        draft.freeze()
+        try:
+            number_before = draft.generation
+            is_based = not draft.is_local
+            generation = Generation(
+                key=key,
+                size_bytes=draft.size_bytes,
+                headers=headers_for_content(file.node.name, saved_attributes(file.node)),
+                extents=extents,
+                expected_etag=file.expected_etag,
+                base=file.base if is_based else None,
+                base_bytes=draft.base_bytes if is_based else 0,
+            )
+            if extent_bytes <= INLINE_BYTES:
+                read_base = self._committer.versions.base_reader(file)
+                body = [
+                    piece
+                    for start, stop in extents
+                    for piece in await draft.collect(start, stop, read_base)
+                ]
+                pending = await self.write_back.commit(generation, body=body)
+            else:
+                staged = await draft.persist()
+                pending = await self.write_back.commit(generation, file=staged)
+            draft.rebase(generation.size_bytes)
+        finally:
+            draft.thaw()
+        # No await from here on: reads find it in the journal from now on.
+        if file.stored is not None:
+            self._files.pop(file.stored.number, None)
+        file.stored = pending
+        file.base = None
+        file.generation = number_before
+        file.is_in_order = False
+        self._files[pending.number] = file
+        return True
+
+    async def publish(self, pending: Pending) -> ObjectInfo:
+        """Make the object of *pending*; `WriteBack` calls this, and again if it fails.
+
+        Raises:
+            StoreError, OSError: it is not there, or that is not known.
+        """
+        # While it waits for the lock, whoever has it may stop it.
+        pending.set_interruptible(True)
+        while True:
+            key = pending.key
+            async with self._bucket.locks.hold(key):
+                if pending.key != key:
+                    continue
+                pending.set_interruptible(False)
+                return await self._publish_locked(pending, key)
+
+    async def _publish_locked(self, pending: Pending, key: str) -> ObjectInfo:
+        generation = pending.draft.generation
+        file = self._files.get(pending.number)
+        is_latest = file is not None and file.stored is pending
+        headers = generation.headers
+        if file is not None and is_latest:  # attributes may have been set since the close
+            headers = headers_for_content(file.node.name, saved_attributes(file.node))
+        expected_etag = None
+        if self._bucket.config.conflict == "fail":
+            expected_etag = generation.expected_etag if file is None else file.expected_etag
+        edition = Edition(
+            key=key, headers=headers, base=generation.base, expected_etag=expected_etag
+        )
+        try:
+            info = await self._bucket.publisher.publish(pending.draft, edition)
+        except PreconditionFailedError:
+            if expected_etag is None:
+                raise
+            return await self._keep_both(pending, edition, file)
+        if file is not None:
+            self._note_published(file, pending, info)
+        return info
+
+    async def _keep_both(
+        self, pending: Pending, edition: Edition, file: WrittenFile | None
+    ) -> ObjectInfo:
+        """Publish ours beside what somebody else has put there; the name shows theirs."""
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        beside = Edition(
+            key=conflict_key(edition.key, now),
+            headers=edition.headers,
+            base=edition.base,
+            expected_etag="",
+        )
+        info = await self._bucket.publisher.publish(pending.draft, beside)
+        log.error("%r was changed by somebody else; ours is %r now", edition.key, beside.key)
+        if file is not None and file.stored is pending:
+            file.stored = None
+            self._committer.discard(file)
+        return info
+
+    def _note_published(self, file: WrittenFile, pending: Pending, info: ObjectInfo) -> None:
+        del self._files[pending.number]
+        node = file.node
+        file.expected_etag = info.etag
+        if file.stored is pending:
+            file.stored = None
+            file.base = ObjectId(info.key, info.etag)
+            file.base_size_bytes = info.size_bytes
+        self._committer.versions.note_version(node, info)
+        node.is_served = True
+        if file.stored is None and not file.is_dirty:
+            self._committer.unpin(file)
+            if not file.handle_count:
+                self._writing.retire_soon(file)
+
+    # -- names
+
+    async def settle_outcome(self, node: File) -> None:
+        """Wait until it is known what of *node* the store has; the caller holds no lock.
+
+        Raises:
+            StoreError: the store refuses it, so that it is not known.
+        """
+        file = self._committer.files.get(node.number)
+        while file is not None and not self.is_movable(node):
+            assert file.stored is not None, "only what is stored may have to be waited for"
+            await self.write_back.wait_for(file.stored.number)
+
+    def is_movable(self, node: File) -> bool:
+        """Tell whether what the journal has of *node* can get another key without an upload."""
+        file = self._committer.files.get(node.number)
+        if file is None or file.stored is None:
+            return True
+        stored = file.stored
+        return not stored.may_have_landed and stored.draft.generation.base is None
+
+    async def move(self, node: File, new_key: str, expected_etag: str) -> bool:
+        """Let the journal have *node* under *new_key*; tell whether it has it at all.
+
+        The caller holds the locks of both keys, and `is_movable`.
+
+        Raises:
+            OSError: the journal did not take it.
+        """
+        file = self._committer.files.get(node.number)
+        if file is None or file.stored is None:
+            return False
+        return await self.write_back.rename(file.stored.number, new_key, expected_etag)
+
+    async def withdraw(self, file: WrittenFile) -> bool:
+        """Forget what the journal has of *file*; tell whether the store may have it.
+
+        The caller holds the lock of its key.
+
+        Raises:
+            OSError: the journal did not take it.
+        """
+        stored = file.stored
+        if stored is None:
+            return False
+        may_be_stored = await self.write_back.drop(stored.number)
+        self._files.pop(stored.number, None)
+        if file.stored is stored:
+            file.stored = None
+        return may_be_stored

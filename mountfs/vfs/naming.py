@@ -1,0 +1,273 @@
+"""Names that come and go: create, mkdir, mknod, symlink, unlink, rmdir.
+
+The kernel holds the lock of the parent directory meanwhile, so no two of them on this mount meet in
+one directory. What the store is asked to do, is done when they return.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from mountfs.errors import StoreError
+from mountfs.meta.node import Directory, File
+from mountfs.objects import ObjectHeaders
+from mountfs.vfs import posix_rules
+from mountfs.vfs.node_attributes import NodeAttributes
+from mountfs.vfs.showing import saved_attributes
+from mountfs.vfs.supplementary_groups import read_groups
+from mountfs.vfs.symlink import encode_target
+from mountfs.vfs.upload_headers import headers_for_content, headers_for_directory
+
+if TYPE_CHECKING:
+    from mountfs.attributes import Caller
+    from mountfs.vfs.bucket import Bucket
+    from mountfs.vfs.preserving import Preserver
+    from mountfs.vfs.showing import Showing
+    from mountfs.vfs.writing import Writing
+
+log = logging.getLogger(__name__)
+
+EXECUTE_BITS = 0o111
+
+
+class Naming:
+    """Makes and removes names.
+
+    Args:
+        bucket: where.
+        showing: what parents show, whose group new files may get.
+        writing: opens what was created.
+        preserver: keeps what is open and about to be deleted.
+    """
+
+    def __init__(
+        self, bucket: Bucket, showing: Showing, writing: Writing, preserver: Preserver
+    ) -> None:
+        self._bucket = bucket
+        self._showing = showing
+        self._writing = writing
+        self._preserver = preserver
+
+    async def create(
+        self, parent_inode: int, name: bytes, flags: int, mode: int, caller: Caller
+    ) -> tuple[File, int]:
+        """Make a file and open it; return it and the handle. The store learns of it at the close.
+
+        Raises:
+            OSError: EEXIST with ``O_EXCL``; EISDIR; as `Bucket.check_name` says.
+            StoreError: it appeared meanwhile, and could not be opened.
+        """
+        bucket = self._bucket
+        parent = bucket.directory(parent_inode)
+        bucket.check_name(parent, name)
+        known = parent.child(name)
+        if isinstance(known, Directory):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if known is not None:  # it appeared since the kernel looked
+            if flags & os.O_EXCL:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            return known, await self._writing.open(known, flags)
+        now_ns = time.time_ns()
+        node = bucket.changes.create_file(parent, name, mtime_ns=now_ns)
+        node.extra = self._attributes(parent, stat.S_IFREG | mode, caller, now_ns)
+        return node, self._writing.open_created(node, flags)
+
+    async def make_directory(
+        self, parent_inode: int, name: bytes, mode: int, caller: Caller
+    ) -> Directory:
+        """Make a directory, which other hosts see by its marker.
+
+        Raises:
+            OSError: EEXIST; as `Bucket.check_name` says.
+            StoreError: the marker could not be stored.
+        """
+        bucket = self._bucket
+        parent = bucket.directory(parent_inode)
+        key = bucket.check_name(parent, name, is_directory=True)
+        now_ns = time.time_ns()
+        extra = None
+        if bucket.is_posix:
+            extra = self._attributes(parent, stat.S_IFDIR | mode, caller, now_ns)
+        async with bucket.locks.hold(key):
+            self._check_free(parent, name)
+            saved = None if extra is None else replace(extra, mtime_ns=now_ns)
+            with trio.CancelScope(shield=True):
+                await bucket.store.put(key, (), headers_for_directory(saved))
+            self._check_free(parent, name)
+            directory = bucket.changes.create_directory(parent, name, mtime_ns=now_ns)
+            bucket.changes.note_marker(directory, is_there=True)
+            directory.extra = extra
+        return directory
+
+    async def make_node(
+        self, parent_inode: int, name: bytes, mode: int, rdev: int, caller: Caller
+    ) -> File:
+        """Make an empty file of any type, at once in the store.
+
+        Raises:
+            OSError: EPERM for what only ``--attributes=posix`` can keep; EEXIST.
+            StoreError: it could not be stored.
+        """
+        if not stat.S_ISREG(mode) and not self._bucket.is_posix:
+            raise OSError(errno.EPERM, "special files need --attributes=posix")
+        return await self._make_object(parent_inode, name, mode, rdev, b"", caller)
+
+    async def make_symlink(
+        self, parent_inode: int, name: bytes, target: bytes, caller: Caller
+    ) -> File:
+        """Make a symbolic link, at once in the store.
+
+        Raises:
+            OSError: EPERM without ``--attributes=posix``; EEXIST; ENAMETOOLONG, ENOENT for the
+                target.
+            StoreError: it could not be stored.
+        """
+        if not self._bucket.is_posix:
+            raise OSError(errno.EPERM, "symbolic links need --attributes=posix")
+        content = encode_target(target)
+        mode = posix_rules.SYMLINK_MODE
+        return await self._make_object(parent_inode, name, mode, 0, content, caller)
+
+    async def unlink(self, parent_inode: int, name: bytes) -> None:
+        """Remove a file; whoever has it open keeps it.
+
+        Raises:
+            OSError: ENOENT, EISDIR.
+            StoreError: the store has not deleted it; it is still there.
+        """
+        bucket = self._bucket
+        parent = bucket.directory(parent_inode)
+        node = bucket.child(parent, name)
+        if isinstance(node, Directory):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        async with bucket.locks.hold(node.key):
+            if node.is_detached:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            bucket.changes.pin(parent, name)
+            try:
+                await self._preserver.preserve(node)
+                # What a request that was given up has done nobody knows.
+                with trio.CancelScope(shield=True):
+                    if await self._preserver.withdraw(node):
+                        await bucket.store.delete(node.key)
+                    await self._preserver.detach(node)
+                    await self.keep_directory(parent)
+            finally:
+                bucket.changes.unpin(parent, name)
+
+    async def remove_directory(self, parent_inode: int, name: bytes) -> None:
+        """Remove an empty directory.
+
+        Raises:
+            OSError: ENOTEMPTY, ENOENT, ENOTDIR.
+            StoreError: the store could not be asked, or has not deleted the marker.
+        """
+        bucket = self._bucket
+        parent = bucket.directory(parent_inode)
+        node = bucket.child(parent, name)
+        if not isinstance(node, Directory):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        async with bucket.locks.hold(prefixes=(node.prefix,)):
+            await self.remove_if_empty(node)
+
+    async def remove_if_empty(self, node: Directory) -> None:
+        """Remove *node* here and in the store; the caller holds the lock of its prefix.
+
+        Raises:
+            OSError: ENOTEMPTY.
+            StoreError: as `remove_directory`.
+        """
+        changes = self._bucket.changes
+        if await self._bucket.namespace.has_children(node) or not node.is_empty:
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        parent, key = node.parent, node.entry_key
+        changes.pin(parent, key)
+        try:
+            with trio.CancelScope(shield=True):
+                if node.has_marker is not False:
+                    await self._bucket.store.delete(node.prefix)
+                if not node.is_detached:
+                    changes.remove(node)
+                await self.keep_directory(parent)
+        finally:
+            changes.unpin(parent, key)
+
+    async def keep_directory(self, directory: Directory) -> None:
+        """Let *directory*, from which something was removed, go on to exist when it was the last.
+
+        To the store a directory is there as long as something is in it. To a program it is until it
+        is removed.
+        """
+        if not _lacks_marker(directory):
+            return
+        async with self._bucket.locks.hold(directory.prefix):
+            if not _lacks_marker(directory):
+                return
+            saved = saved_attributes(directory) if self._bucket.is_posix else None
+            try:
+                await self._bucket.store.put(directory.prefix, (), headers_for_directory(saved))
+            except StoreError as error:  # what was asked for has been done
+                log.warning("the empty directory %r has no marker: %s", directory.prefix, error)
+                return
+            self._bucket.changes.note_marker(directory, is_there=True)
+
+    # -------------------------------------------------------------------------------------------
+
+    async def _make_object(
+        self, parent_inode: int, name: bytes, mode: int, rdev: int, content: bytes, caller: Caller
+    ) -> File:
+        bucket = self._bucket
+        parent = bucket.directory(parent_inode)
+        key = bucket.check_name(parent, name)
+        now_ns = time.time_ns()
+        extra = self._attributes(parent, mode, caller, now_ns, rdev)
+        async with bucket.locks.hold(key):
+            self._check_free(parent, name)
+            headers = headers_for_content(name, replace(extra, mtime_ns=now_ns))
+            with trio.CancelScope(shield=True):
+                info = await bucket.store.put(key, (content,) if content else (), headers)
+            self._check_free(parent, name)
+            node = bucket.changes.create_file(parent, name, mtime_ns=now_ns)
+            node.extra = replace(extra, headers=headers)
+            bucket.changes.advance(node, etag=info.etag, size_bytes=len(content), mtime_ns=now_ns)
+        return node
+
+    def _attributes(
+        self, parent: Directory, mode: int, caller: Caller, now_ns: int, rdev: int = 0
+    ) -> NodeAttributes:
+        """Return what a new node shows; its `mtime_ns` is the node's own business."""
+        if self._bucket.is_posix:
+            shown = self._showing.attributes_of(parent)
+            groups: frozenset[int] = frozenset()
+            if posix_rules.asks_for_groups(shown, caller, mode):
+                groups = read_groups(caller.pid)
+            made = posix_rules.new_node(
+                shown, caller, mode, now_ns=now_ns, rdev=rdev, groups=groups
+            )
+            return replace(made, mtime_ns=None, headers=ObjectHeaders())
+        # Owners and permissions are the mount's; but git and others look whether a file that they
+        # made executable is so.
+        permissions = (self._showing.file_mode & ~EXECUTE_BITS) | (mode & EXECUTE_BITS)
+        return NodeAttributes(mode=stat.S_IFMT(mode) | permissions, headers=ObjectHeaders())
+
+    @staticmethod
+    def _check_free(parent: Directory, name: bytes) -> None:
+        if parent.is_detached:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if parent.child(name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _lacks_marker(directory: Directory) -> bool:
+    """Tell whether *directory* would be gone if the store were asked."""
+    if directory.is_root or directory.is_detached:
+        return False
+    return directory.is_empty and not directory.has_marker

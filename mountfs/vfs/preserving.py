@@ -1,0 +1,102 @@
+"""Files that are open and lose their name: removed, or replaced by another one.
+
+The store forgets an object at once. Whoever has it open may go on to read and to write it, so its
+content is fetched into a draft before the object goes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mountfs.errors import StoreError
+from mountfs.vfs.written_file import written_of
+
+if TYPE_CHECKING:
+    from mountfs.meta.node import File
+    from mountfs.vfs.bucket import Bucket
+    from mountfs.vfs.committing import Committer
+    from mountfs.vfs.handle_counts import HandleCounts
+    from mountfs.vfs.writing import Writing
+    from mountfs.vfs.written_file import WrittenFile
+
+log = logging.getLogger(__name__)
+
+
+class Preserver:
+    """Keeps what is open from going with its object.
+
+    Args:
+        bucket: whose objects go.
+        committer: ends uploads.
+        writing: holds the drafts.
+        handles: tell what is open.
+    """
+
+    def __init__(
+        self, bucket: Bucket, committer: Committer, writing: Writing, handles: HandleCounts
+    ) -> None:
+        self._bucket = bucket
+        self._committer = committer
+        self._writing = writing
+        self._handles = handles
+
+    async def withdraw(self, node: File) -> bool:
+        """Let the journal forget *node*; tell whether the store may have an object at its key.
+
+        The caller holds the lock of its key.
+
+        Raises:
+            OSError: the journal did not take it.
+        """
+        file = written_of(node)
+        if file is None:
+            return bool(node.etag)
+        may_be_stored = bool(node.etag or file.expected_etag)
+        journalling = self._committer.journalling
+        if journalling is not None and await journalling.withdraw(file):
+            may_be_stored = True
+        return may_be_stored
+
+    async def preserve(self, node: File) -> None:
+        """Fetch what is needed of the object of *node* to do without it, if anybody has it open.
+
+        The caller holds the lock of its key. What cannot be kept (the disk is full, the object is
+        gone already) is logged; reading it will fail with ESTALE.
+        """
+        file = written_of(node)
+        if not self._handles.is_open(node.number) and (file is None or not file.handle_count):
+            return
+        if file is not None and file.stream is not None:
+            await self._end_stream(file)
+        if not node.etag and (file is None or file.stored is None):
+            return
+        file = self._writing.written(node)
+        try:
+            await self._writing.localize(file)
+        except (StoreError, OSError) as error:
+            log.warning("%r is open and goes; its content could not be kept: %s", node.key, error)
+
+    async def detach(self, node: File) -> None:
+        """Take *node* out of the tree, for good; the caller holds the lock of its key."""
+        file = written_of(node)
+        if file is not None:
+            self._committer.unpin(file)
+            file.is_unlinked = True
+            file.is_in_order = False
+        if not node.is_detached:
+            self._bucket.changes.remove(node)
+        if file is None:
+            return
+        if not file.handle_count and not self._handles.is_open(node.number):
+            await self._writing.close_draft(file)
+        elif file.stream is not None:
+            stream, file.stream = file.stream, None
+            await stream.abort()
+
+    async def _end_stream(self, file: WrittenFile) -> None:
+        assert file.stream is not None, "the caller has looked"
+        if file.stream.has_dropped:
+            await self._committer.publish_prefix_locked(file)
+        else:
+            await self._committer.give_up_stream(file)

@@ -1,0 +1,136 @@
+"""A file that is open to be written, or was written and is not in the store as it is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from mountfs.objects import ObjectId
+
+if TYPE_CHECKING:
+    from mountfs.data.draft import Draft
+    from mountfs.data.pending import Pending
+    from mountfs.data.stream import Stream
+    from mountfs.meta.node import File
+    from mountfs.objects import ObjectInfo
+
+NEVER_PUBLISHED = -1
+"""Less than any dirty generation."""
+
+
+class Commit:
+    """A publish under way, shared by all who wait for it; it outlives each of them.
+
+    Attributes:
+        is_over: set when it has ended.
+        error: why it failed.
+    """
+
+    __slots__ = ("error", "is_over")
+
+    def __init__(self) -> None:
+        self.is_over = trio.Event()
+        self.error: Exception | None = None
+
+
+class WrittenFile:
+    """What is known of such a file besides its node.
+
+    Attributes:
+        node: the file; the other way round it is `written_of`.
+        draft: what was changed; None as long as nothing was.
+        base: the version that the draft takes its untouched bytes from; None if from none.
+        base_size_bytes: its length; the draft may show less of it.
+        expected_etag: the version that a publish replaces if nobody else interferes; "" for none.
+        is_attributed: chmod, chown, utimens or an extended attribute came after its upload began.
+        is_exclusive: made with O_EXCL: a publish must not replace anything.
+        generation: of the draft, when it was last published.
+        stream: the upload under way of a file that is written in order.
+        is_in_order: it may become a stream: new, and written by one write-only handle so far.
+        handle_count: how many handles may write to it.
+        changed_ns: when it was last written to; 0 if never.
+        dirty_since: when it became dirty, on trio's clock.
+        error: why a publish failed. It stays, and everything fails from then on, until the last
+            handle is closed: some of the data may be gone.
+        commit: the publish under way.
+        is_pinned: its name is, since the store does not know what is here.
+        is_unlinked: no name shows it any more; there is nothing to publish.
+        stored: what the journal holds of it while it waits for its upload (``--write-back``).
+    """
+
+    __slots__ = (
+        "base",
+        "base_size_bytes",
+        "changed_ns",
+        "commit",
+        "dirty_since",
+        "draft",
+        "error",
+        "expected_etag",
+        "generation",
+        "handle_count",
+        "is_attributed",
+        "is_exclusive",
+        "is_in_order",
+        "is_pinned",
+        "is_unlinked",
+        "node",
+        "stored",
+        "stream",
+    )
+
+    def __init__(self, node: File) -> None:
+        self.node = node
+        self.draft: Draft | None = None
+        self.base: ObjectId | None = None
+        self.base_size_bytes = 0
+        self.expected_etag = node.etag
+        self.is_attributed = False
+        self.is_exclusive = False
+        self.generation = NEVER_PUBLISHED
+        self.stream: Stream | None = None
+        self.is_in_order = False
+        self.handle_count = 0
+        self.changed_ns = 0
+        self.dirty_since = 0.0
+        self.error: Exception | None = None
+        self.commit: Commit | None = None
+        self.is_pinned = False
+        self.is_unlinked = False
+        self.stored: Pending | None = None
+
+    def __repr__(self) -> str:
+        return f"<WrittenFile {self.node!r} dirty={self.is_dirty}>"
+
+    @property
+    def is_dirty(self) -> bool:
+        """Tell whether there is something here that was neither published nor journalled."""
+        return self.draft is not None and self.draft.generation != self.generation
+
+    @property
+    def has_content(self) -> bool:
+        """Tell whether the content is to be read from here, and not from the store."""
+        if self.draft is None:
+            return self.stored is not None
+        return self.is_unlinked or self.stored is not None or self.is_dirty
+
+    @property
+    def dirty_bytes(self) -> int:
+        """How much would be lost if nothing was published any more; 0 if nothing would."""
+        return self.node.size_bytes if self.is_dirty and not self.is_unlinked else 0
+
+    def note_published(self, info: ObjectInfo, generation: int) -> None:
+        """Take *info* as what the draft of that *generation* has become."""
+        self.stream = None
+        self.is_in_order = False
+        self.is_exclusive = False
+        self.base = ObjectId(info.key, info.etag)
+        self.base_size_bytes = info.size_bytes
+        self.expected_etag = info.etag
+        self.generation = generation
+
+
+def written_of(node: File) -> WrittenFile | None:
+    """Return what is known of *node* as a written file."""
+    return cast("WrittenFile | None", node.draft)
