@@ -206,12 +206,6 @@ class Draft:
             self._refuse_dropped(start, stop)
             self._content.zero(start, stop)
 
-    async def allocate(self, size_bytes: int) -> None:
-        """Let the file be at least *size_bytes* long; takes neither memory nor disk."""
-        async with self._gate.one_change():
-            if size_bytes > self.size_bytes:
-                self._content.resize(size_bytes)
-
     def freeze(self) -> None:
         """Let all changes wait, until there were as many calls of `thaw`."""
         self._gate.freeze()
@@ -261,6 +255,15 @@ class Draft:
             self._refuse_dropped(start, stop)
             views = await read_draft(self._content, self._staged, start, stop, read_base)
         return views
+
+    def bytes_to_load(self, start: int, stop: int) -> int:
+        """Return how much of ``[start, stop)`` `collect` has to bring to memory, as it is now."""
+        absent = (Source.BASE, Source.STAGED, Source.SEALED)
+        return sum(
+            end - begin
+            for begin, end, source in self._content.segments(start, stop)
+            if source in absent
+        )
 
     async def collect(self, start: int, stop: int, read_base: ReadBase) -> list[memoryview]:
         """Return the bytes of a part, to be sent; they never change.

@@ -130,11 +130,15 @@ class Pending:
         makes the object. What never says so is waited for instead of being interrupted.
         """
         self.is_interruptible = is_interruptible
-        if self.is_stopping and is_interruptible:
-            self.scope.cancel()
+        if self.is_stopping:
+            self.interrupt()
 
     def request_stop(self) -> None:
         """Let the attempt end as soon as it may."""
         self.is_stopping = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Cancel the attempt, if it may be; it is made again after a while."""
         if self.is_interruptible:
             self.scope.cancel()

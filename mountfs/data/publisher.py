@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from mountfs.data.part_plan import CopyPart, plan_parts
+from mountfs.data.sending_room import SendingRoom
 from mountfs.data.stream import Stream
-from mountfs.data.upload import Upload
+from mountfs.data.upload import OutgoingPart, Upload
+from mountfs.errors import ObjectTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from mountfs.data.budget import Budget
     from mountfs.data.draft import Draft
+    from mountfs.data.part_plan import Part
     from mountfs.data.upload import UploadLog
     from mountfs.objects import Body, ObjectHeaders, ObjectId, ObjectInfo
     from mountfs.store.protocol import ObjectStore
-
-COPY_BYTES = 512 * 1024 * 1024
-"""How much one request copies of an object that is too large for one copy. The store works on
-several at a time; much smaller ones only cost requests."""
 
 COPIES_IN_FLIGHT = 16
 """Of one object; no measurement behind it."""
@@ -68,6 +67,10 @@ class Content(Protocol):
         """Return the ranges that do not come from the base, nor are zeros behind it."""
         ...
 
+    def bytes_to_load(self, start: int, stop: int) -> int:
+        """Return how many of the bytes ``[start, stop)`` `collect` has to bring to memory."""
+        ...
+
     async def collect(self, start: int, stop: int, read_base: ReadBase) -> list[memoryview]:
         """Return the bytes ``[start, stop)``; they do not change."""
         ...
@@ -89,7 +92,7 @@ class Publisher:
         self.publish_count = 0
         self.failure_count = 0
         self._store = store
-        self._budget = budget
+        self._room = SendingRoom(budget)
         self._uploads = uploads
         self._nursery = nursery
 
@@ -97,23 +100,37 @@ class Publisher:
         """Return a stream for *draft*; nothing is sent before its first part is complete."""
         return Stream(self._begin(key, headers), draft, self._store.part_size_bytes)
 
-    async def publish(self, draft: Content, edition: Edition) -> ObjectInfo:
+    async def publish(
+        self,
+        draft: Content,
+        edition: Edition,
+        set_interruptible: Callable[[bool], None] | None = None,
+    ) -> ObjectInfo:
         """Make an object of *draft*.
+
+        Args:
+            draft: its content.
+            edition: what to make of it.
+            set_interruptible: told True while a cancellation cannot leave an object, and False
+                before the request that makes it.
 
         Raises:
             PreconditionFailedError: the key holds something else than expected, or the base is
                 gone; nothing was changed.
+            ObjectTooLargeError: the store takes no such object.
             StoreError: the store could not take it; what was there is still there.
             OSError: the staging file could not be read.
 
         Cancellation: what was begun is aborted.
         """
+        tell = set_interruptible or _tell_nobody
+        tell(True)
         try:
             if draft.size_bytes <= self._store.part_size_bytes:
-                info = await self._put(draft, edition)
+                info = await self._put(draft, edition, tell)
                 self.sent_bytes += draft.size_bytes
             else:
-                info = await self._upload(draft, edition)
+                info = await self._upload(draft, edition, tell)
         except Exception:
             self.failure_count += 1
             raise
@@ -155,65 +172,72 @@ class Publisher:
         if headers is None:
             headers = (await self._store.head_details(source.key)).headers
         upload = self._begin(key, headers)
-        pieces = range(0, size_bytes, COPY_BYTES)
+        plan = self._plan(key, size_bytes, base_bytes=size_bytes, extents=())
+        upload = self._begin(key, headers)
         try:
-            for number, start in enumerate(pieces, 1):
-                while upload.in_flight >= COPIES_IN_FLIGHT:
-                    await upload.wait_for_part()
-                upload.copy(number, source, start, min(start + COPY_BYTES, size_bytes))
+            for number, part in enumerate(plan, 1):
+                await _copy_part(upload, number, source, part)
         except BaseException:
             await upload.abort()
             raise
         return await upload.complete(None)
 
     def _begin(self, key: str, headers: ObjectHeaders) -> Upload:
-        return Upload(self._store, self._budget, self._uploads, self._nursery, key, headers)
+        return Upload(self._store, self._room, self._uploads, self._nursery, key, headers)
 
-    async def _put(self, draft: Content, edition: Edition) -> ObjectInfo:
+    async def _put(
+        self, draft: Content, edition: Edition, tell: Callable[[bool], None]
+    ) -> ObjectInfo:
         size_bytes = draft.size_bytes
-        self._budget.reserve(size_bytes)
+        memory_bytes = size_bytes + draft.bytes_to_load(0, size_bytes)
+        await self._room.take(memory_bytes)
         try:
             body = await draft.collect(0, size_bytes, self.base_reader(edition.base))
+            await _leave_interruptible(tell)
             return await self._store.put(
                 edition.key, body, edition.headers, expected_etag=edition.expected_etag
             )
         finally:
-            self._budget.release(size_bytes)
+            self._room.give_back(memory_bytes)
 
-    async def _upload(self, draft: Content, edition: Edition) -> ObjectInfo:
+    async def _upload(
+        self, draft: Content, edition: Edition, tell: Callable[[bool], None]
+    ) -> ObjectInfo:
+        base = edition.base
+        base_bytes = draft.base_bytes if base is not None else 0
+        plan = self._plan(edition.key, draft.size_bytes, base_bytes, draft.extents())
+        read_base = self.base_reader(base)
+        upload = self._begin(edition.key, edition.headers)
+        try:
+            for number, part in enumerate(plan, 1):
+                if isinstance(part, CopyPart):
+                    assert base is not None, "only of a base there is something to copy"
+                    await _copy_part(upload, number, base, part)
+                else:
+                    await upload.send(_outgoing(draft, number, part, read_base))
+                    self.sent_bytes += part.stop - part.start
+            await upload.wait_for_all()
+            await _leave_interruptible(tell)
+        except BaseException:
+            await upload.abort()
+            raise
+        return await upload.complete(edition.expected_etag)
+
+    def _plan(
+        self, key: str, size_bytes: int, base_bytes: int, extents: Sequence[tuple[int, int]]
+    ) -> list[Part]:
         store = self._store
-        plan = plan_parts(
-            size_bytes=draft.size_bytes,
-            base_bytes=draft.base_bytes if edition.base is not None else 0,
-            extents=draft.extents(),
+        if size_bytes > store.max_parts * store.max_part_bytes:
+            raise ObjectTooLargeError(f"{key!r} would have {size_bytes} bytes")
+        return plan_parts(
+            size_bytes=size_bytes,
+            base_bytes=base_bytes,
+            extents=extents,
             part_bytes=store.part_size_bytes,
             min_part_bytes=store.min_part_bytes,
             max_part_bytes=store.max_part_bytes,
             max_parts=store.max_parts,
         )
-        read_base = self.base_reader(edition.base)
-        upload = self._begin(edition.key, edition.headers)
-        try:
-            for number, part in enumerate(plan, 1):
-                size = part.stop - part.start
-                if isinstance(part, CopyPart):
-                    assert edition.base is not None, "only of a base there is something to copy"
-                    while upload.in_flight >= COPIES_IN_FLIGHT:
-                        await upload.wait_for_part()
-                    upload.copy(number, edition.base, part.start, part.stop)
-                    continue
-                while not upload.may_send(2 * size):  # the part itself and CRT's copy of it
-                    await upload.wait_for_part()
-                self.sent_bytes += size
-
-                def collect(start: int = part.start, stop: int = part.stop) -> Collecting:
-                    return draft.collect(start, stop, read_base)
-
-                upload.send(number, 2 * size, collect)
-        except BaseException:
-            await upload.abort()
-            raise
-        return await upload.complete(edition.expected_etag)
 
     def base_reader(self, base: ObjectId | None) -> ReadBase:
         """Return what fetches ranges of *base*, past the cache."""
@@ -229,11 +253,41 @@ class Publisher:
         return read_base
 
 
+def _outgoing(draft: Content, number: int, part: Part, read_base: ReadBase) -> OutgoingPart:
+    start, stop = part.start, part.stop
+
+    async def collect() -> Body:
+        return await draft.collect(start, stop, read_base)
+
+    size_bytes = stop - start
+    return OutgoingPart(
+        number=number,
+        size_bytes=size_bytes,
+        memory_bytes=size_bytes + draft.bytes_to_load(start, stop),
+        collect=collect,
+    )
+
+
+async def _copy_part(upload: Upload, number: int, source: ObjectId, part: Part) -> None:
+    while upload.in_flight >= COPIES_IN_FLIGHT:
+        await upload.wait_for_part()
+    upload.copy(number, source, part.start, part.stop)
+
+
+async def _leave_interruptible(tell: Callable[[bool], None]) -> None:
+    """Say that from now on a cancellation may leave an object, unless it has come before."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    tell(False)  # no await before the request
+
+
+def _tell_nobody(is_interruptible: bool) -> None:
+    pass
+
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    Collecting = Coroutine[Any, Any, Body]
     ReadBase = Callable[[int, int], Coroutine[Any, Any, Sequence[memoryview]]]
 
 

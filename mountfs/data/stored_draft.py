@@ -47,6 +47,10 @@ class StoredDraft:
         """Return the ranges that are stored here; the rest is the base's, or zeros behind it."""
         return list(self.generation.extents)
 
+    def bytes_to_load(self, start: int, stop: int) -> int:
+        """Return how much memory the result of `collect` takes: all of it comes from elsewhere."""
+        return stop - start
+
     async def collect(self, start: int, stop: int, read_base: ReadBase) -> list[memoryview]:
         """Return the bytes ``[start, stop)``.
 

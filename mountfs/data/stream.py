@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mountfs.data.part_plan import stream_part_bytes
+from mountfs.data.upload import OutgoingPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,11 @@ class Stream:
         self._is_ending = False
 
     @property
+    def key(self) -> str:
+        """What it will be."""
+        return self._upload.key
+
+    @property
     def error(self) -> Exception | None:
         """Why it failed, if it did."""
         return self._upload.error
@@ -77,10 +83,13 @@ class Stream:
         while not self._is_held and self._upload.error is None:
             number = len(self._stops) + 1
             size = stream_part_bytes(number, self._part_bytes)
+            stop = self.sent_to + size
             # Not the last byte: the last part is sent when the file is closed, and may be small.
-            if self.sent_to + size >= self._draft.size_bytes or not self._upload.may_send(size):
+            if stop >= self._draft.size_bytes:
                 return
-            self._send_next(size)
+            if not self._upload.send_if_room(self._outgoing(number, self.sent_to, stop)):
+                return
+            self._note_sent(stop)
 
     def note_changed(self, start: int, stop: int) -> None:
         """Note that ``[start, stop)`` was written: what was sent of it has to be sent again."""
@@ -104,17 +113,17 @@ class Stream:
         try:
             while self.sent_to < size_bytes:
                 left = size_bytes - self.sent_to
-                size = min(stream_part_bytes(len(self._stops) + 1, self._part_bytes), left)
-                while not self._upload.may_send(size):
-                    await self._upload.wait_for_part()
-                self._send_next(size)
+                number = len(self._stops) + 1
+                stop = self.sent_to + min(stream_part_bytes(number, self._part_bytes), left)
+                await self._upload.send(self._outgoing(number, self.sent_to, stop))
+                self._note_sent(stop)
             await self._send_stale_parts()
         except BaseException:
             await self._upload.abort()
             raise
         return await self._upload.complete(expected_etag)
 
-    async def complete_prefix(self) -> ObjectInfo:
+    async def complete_prefix(self, expected_etag: str | None) -> ObjectInfo:
         """Complete the object with what was sent so far: the bytes ``[0, sent_to)``.
 
         Raises:
@@ -126,21 +135,18 @@ class Stream:
         except BaseException:
             await self._upload.abort()
             raise
-        return await self._upload.complete(None)
+        return await self._upload.complete(expected_etag)
 
     async def abort(self) -> None:
         """Give the upload up; the draft still has what was not dropped."""
         self._is_held = True
         await self._upload.abort()
 
-    def _send_next(self, size: int) -> None:
-        number = len(self._stops) + 1
-        start, stop = self.sent_to, self.sent_to + size
+    def _note_sent(self, stop: int) -> None:
         self.sent_to = stop
         self._stops.append(stop)
-        self._send(number, start, stop)
 
-    def _send(self, number: int, start: int, stop: int) -> None:
+    def _outgoing(self, number: int, start: int, stop: int) -> OutgoingPart:
         async def collect() -> Body:
             # A write that comes from here on marks the part again.
             self._stale_parts.discard(number)
@@ -152,16 +158,21 @@ class Stream:
                 self._draft.drop(start, stop)
             self.pump()
 
-        self._upload.send(number, stop - start, collect, acknowledge)
+        size_bytes = stop - start
+        return OutgoingPart(
+            number=number,
+            size_bytes=size_bytes,
+            memory_bytes=size_bytes + self._draft.bytes_to_load(start, stop),
+            collect=collect,
+            acknowledge=acknowledge,
+        )
 
     async def _send_stale_parts(self) -> None:
         await self._upload.wait_for_all()
         for number in sorted(self._stale_parts):
             start = self._stops[number - 2] if number > 1 else 0
             stop = self._stops[number - 1]
-            while not self._upload.may_send(stop - start):
-                await self._upload.wait_for_part()
-            self._send(number, start, stop)
+            await self._upload.send(self._outgoing(number, start, stop))
         await self._upload.wait_for_all()
 
 

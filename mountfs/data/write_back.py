@@ -80,11 +80,6 @@ class WriteBack:
         self._committed_at = float("-inf")
         self.files = PendingFiles(self._queue, config.warn_after_seconds)
 
-    @property
-    def in_flight_count(self) -> int:
-        """Return how many are being uploaded."""
-        return self._queue.in_flight
-
     # What the file system asks for.
 
     async def commit(
@@ -173,24 +168,6 @@ class WriteBack:
         pending.set_state(PendingState.WAITING)
         self._queue.add(pending, self._config.settle_seconds)
         return True
-
-    async def interrupt(self, number: int) -> None:
-        """Hold *number* back, because the file is being written again.
-
-        Returns when no request of it is under way; it may have been published by then. What it has
-        on disk stays until a younger generation replaces it; `resume` lets it go on.
-
-        Cancellation: it may be held back or not.
-        """
-        pending = self.files.get(number)
-        if pending is not None:
-            await self._queue.stop(pending)
-
-    def resume(self, number: int) -> None:
-        """Undo `interrupt`."""
-        pending = self.files.get(number)
-        if pending is not None:
-            self._queue.release(pending)
 
     async def drop(self, number: int) -> bool:
         """Give *number* up for good: the file was deleted.

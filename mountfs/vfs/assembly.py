@@ -18,16 +18,20 @@ from mountfs.vfs.bucket import Bucket
 from mountfs.vfs.changes import VfsChanges
 from mountfs.vfs.committing import Committer
 from mountfs.vfs.details import VfsDetails
+from mountfs.vfs.directory_renaming import DirectoryRenaming
 from mountfs.vfs.dirty_figures import DirtyFigures
 from mountfs.vfs.draft_reading import DraftReading
+from mountfs.vfs.file_renaming import FileRenaming
 from mountfs.vfs.handle_counts import HandleCounts
 from mountfs.vfs.journalling import Journalling
 from mountfs.vfs.key_locks import KeyLocks
 from mountfs.vfs.learning import Learner
+from mountfs.vfs.movable import Movable
 from mountfs.vfs.naming import Naming
 from mountfs.vfs.preserving import Preserver
 from mountfs.vfs.reading import Reading
 from mountfs.vfs.renaming import Renaming
+from mountfs.vfs.retiring import Retiring
 from mountfs.vfs.setting import Setting
 from mountfs.vfs.showing import Showing
 from mountfs.vfs.versions import Versions
@@ -93,7 +97,7 @@ async def open_vfs(
     control = ControlDirectory(texts, AttributesSource(CONTROL_ATTRIBUTES), namespace.root.mtime_ns)
     details = VfsDetails(namespace, store, learner, is_posix=config.is_posix)
     async with AsyncExitStack() as stack:
-        writing = drafts = None
+        writing = drafts = retiring = None
         if staging is not None and publisher is not None:
             nursery = await stack.enter_async_context(trio.open_nursery())
             stack.callback(nursery.cancel_scope.cancel)
@@ -106,30 +110,38 @@ async def open_vfs(
                 is_posix=config.is_posix,
             )
             committer = Committer(bucket, Versions(bucket, blocks), nursery)
+            retiring = Retiring(namespace, committer, kernel, nursery)
             drafts = DraftReading(committer, bucket.locks)
-            writing = Writing(bucket, committer, blocks.budget, staging.create_file, nursery)
+            writing = Writing(
+                bucket, committer, blocks.budget, staging.create_file, retiring, nursery
+            )
         reading = Reading(namespace, blocks, control, kernel, drafts, handles)
         filesystem = Filesystem(
-            config, namespace, blocks, control, reading, showing, learner, handles, writing
+            config, namespace, blocks, control, reading, showing, learner, handles, retiring
         )
-        if staging is None or publisher is None or writing is None:
+        if staging is None or publisher is None or writing is None or retiring is None:
             yield Vfs(filesystem=filesystem, details=details)
             return
-        preserver = Preserver(bucket, committer, writing, handles)
+        preserver = Preserver(bucket, committer, writing, retiring, handles)
         naming = Naming(bucket, showing, writing, preserver)
+        movable = Movable(committer)
         changes = VfsChanges(
             filesystem,
             bucket,
             writing,
             committer,
             naming,
-            Renaming(bucket, committer, preserver, naming),
+            Renaming(
+                bucket,
+                FileRenaming(bucket, committer, movable, preserver, naming),
+                DirectoryRenaming(bucket, committer, movable, naming),
+            ),
             Setting(bucket, showing, writing, committer),
         )
         write_back = None
         if write.write_back:
             journal = await stack.enter_async_context(open_journal(staging.path))
-            journalling = committer.journalling = Journalling(bucket, committer, writing)
+            journalling = committer.journalling = Journalling(bucket, committer, writing, retiring)
             write_back = await stack.enter_async_context(
                 open_write_back(
                     WriteBackConfig(warn_after_seconds=write.warn_after_seconds),

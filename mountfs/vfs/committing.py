@@ -7,9 +7,9 @@ object under it, and freezes the draft, so that what it sends is one state of th
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import errno
+import itertools
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.data.publisher import Edition
-from mountfs.data.replay import conflict_key
+from mountfs.data.replay import MAX_CONFLICT_NAMES, conflict_key
 from mountfs.errors import (
     PreconditionFailedError,
     StoreError,
@@ -122,54 +122,66 @@ class Committer:
         if errors:
             raise errors[0]
 
-    async def give_up_stream(self, file: WrittenFile) -> None:
+    async def end_stream(self, file: WrittenFile) -> None:
         """Let *file* have no upload under way; what only the store has becomes its base.
 
         Raises:
-            StoreError: that could not be had.
+            StoreError: that could not be had; *file* has failed with it.
+
+        Cancellation: it goes on.
         """
-        stream = file.stream
         file.is_in_order = False
-        if stream is None:
-            return
-        if not stream.has_dropped:
-            file.stream = None
-            await stream.abort()
-            return
-        log.info("%r is stored before it is closed: what was sent is needed here", file.node.key)
-        async with self._locks.hold(file.node.key):
-            await self.publish_prefix_locked(file)
+        while file.stream is not None:
+            if file.ending is None:
+                file.ending = Commit()
+                self._nursery.start_soon(self._run_end_stream, file, file.ending)
+            ending = file.ending
+            await ending.is_over.wait()
+            if ending.error is not None:
+                raise copy.copy(ending.error) from ending.error
 
     async def recover_dropped(self, file: WrittenFile) -> None:
         """Make what only the store has of *file* readable again.
 
         Raises:
             OSError: ESTALE, it is gone.
-            StoreError: as `give_up_stream`.
+            StoreError: as `end_stream`.
         """
         if file.stream is None:
             raise OSError(errno.ESTALE, "what was written is gone")
-        await self.give_up_stream(file)
+        await self.end_stream(file)
 
-    async def publish_prefix_locked(self, file: WrittenFile) -> None:
-        """Make an object of what was sent of a stream; the caller holds the lock of its key.
+    async def end_stream_locked(self, file: WrittenFile) -> None:
+        """Do what `end_stream` does; the caller holds the lock of its key.
 
         Raises:
-            StoreError: that failed; *file* has failed with it.
+            StoreError: likewise.
+
+        Cancellation: shielded; the store's deadlines bound it.
         """
         draft, stream = file.draft, file.stream
+        file.is_in_order = False
         if stream is None:
             return
         assert draft is not None, "a stream has a draft"
-        draft.freeze()
-        try:
-            info = await stream.complete_prefix()
-            draft.rebase(stream.sent_to)
-        except StoreError as error:
-            file.error = error
-            raise
-        finally:
-            draft.thaw()
+        with trio.CancelScope(shield=True):
+            if stream.error is not None or file.error is not None or not stream.has_dropped:
+                file.error = file.error or stream.error
+                file.stream = None
+                await stream.abort()
+                return
+            log.info("%r is stored before it is closed: what was sent is needed", file.node.key)
+            draft.freeze()
+            try:
+                expected_etag = self._expected_etag(file)
+                info = await stream.complete_prefix(expected_etag)
+                draft.rebase(stream.sent_to)
+            except Exception as error:
+                file.error = error
+                file.stream = None
+                raise
+            finally:
+                draft.thaw()
         self._note_published(file, info, file.generation, None)
 
     def pin(self, file: WrittenFile) -> None:
@@ -195,6 +207,25 @@ class Committer:
 
     # -------------------------------------------------------------------------------------------
 
+    async def _run_end_stream(self, file: WrittenFile, ending: Commit) -> None:
+        ending.error = StoreUnavailableError("the mount is being closed")
+        try:
+            while True:
+                key = file.node.key
+                async with self._locks.hold(key):
+                    if file.node.key == key:
+                        await self.end_stream_locked(file)
+                        break
+            ending.error = None
+        except (StoreError, OSError) as error:
+            ending.error = error
+        except Exception as error:  # a bug must not end the mount
+            log.exception("the upload of %r could not be ended", file.node.key)
+            ending.error = file.error = OSError(errno.EIO, f"internal error: {error!r}")
+        finally:
+            file.ending = None
+            ending.is_over.set()
+
     async def _run(self, file: WrittenFile, commit: Commit) -> None:
         commit.error = StoreUnavailableError("the mount is being closed")
         try:
@@ -218,8 +249,10 @@ class Committer:
         """Let the disk have back what was published; nobody waits for it."""
         draft = file.draft
         if draft is not None and not file.is_dirty:
-            with contextlib.suppress(OSError):  # it is given back when the file is closed
+            try:
                 await draft.give_back_space()
+            except Exception as error:  # it is given back when the file is closed
+                log.info("%r: the disk space cannot be given back: %s", file.node.key, error)
 
     async def _publish(self, file: WrittenFile) -> None:
         node = file.node
@@ -244,6 +277,7 @@ class Committer:
         """
         draft = file.draft
         assert draft is not None, "what is dirty has a draft"
+        assert file.stream is None or file.stream.key == key, "a stream ends under its own key"
         draft.freeze()
         try:
             generation = draft.generation
@@ -261,6 +295,8 @@ class Committer:
         except PreconditionFailedError:
             if expected_etag is not None and draft.is_local:
                 await self._keep_beside(draft, key, headers)
+            elif expected_etag is not None:
+                log.error("%r was changed by somebody else, and the rest of ours with it", key)
             raise
         finally:
             draft.thaw()
@@ -273,9 +309,16 @@ class Committer:
     async def _keep_beside(self, draft: Draft, key: str, headers: ObjectHeaders) -> None:
         """Store what must not replace *key* beside it."""
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        beside = conflict_key(key, now)
-        edition = Edition(key=beside, headers=headers, expected_etag="")
-        await self._publisher.publish(draft, edition)
+        for number in itertools.count():
+            beside = conflict_key(key, now, number)
+            edition = Edition(key=beside, headers=headers, expected_etag="")
+            try:
+                await self._publisher.publish(draft, edition)
+            except PreconditionFailedError:  # another one of this second
+                if number < MAX_CONFLICT_NAMES:
+                    continue
+                raise
+            break
         log.error("%r was changed by somebody else; what was written here is %r", key, beside)
 
     def _note_published(

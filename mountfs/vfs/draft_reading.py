@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from mountfs.data.draft import DroppedError
@@ -30,6 +31,8 @@ class DraftReading:
     ) -> bytes | tuple[memoryview, ...] | None:
         """Return up to *size_bytes* from *start* on if they are in memory; nothing at the end."""
         draft = file.draft
+        if file.is_failed and file.error is not None:
+            raise copy.copy(file.error) from file.error
         stop = min(start + size_bytes, file.node.size_bytes)
         if start >= stop:
             return b""
@@ -51,6 +54,8 @@ class DraftReading:
             OSError, StoreError: they could not be had.
         """
         while file.has_content:
+            if file.is_failed and file.error is not None:
+                raise copy.copy(file.error) from file.error
             stop = min(start + size_bytes, file.node.size_bytes)
             if start >= stop:
                 return b""

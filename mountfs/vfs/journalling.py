@@ -7,14 +7,19 @@ last: under the lock, nothing of it is on its way.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import trio
 
 from mountfs.data.generation import Generation
 from mountfs.data.journal import INLINE_BYTES
 from mountfs.data.publisher import Edition
-from mountfs.data.replay import conflict_key
+from mountfs.data.replay import MAX_CONFLICT_NAMES, conflict_key
 from mountfs.errors import PreconditionFailedError
 from mountfs.objects import ObjectId
 from mountfs.vfs.showing import saved_attributes
@@ -27,10 +32,14 @@ if TYPE_CHECKING:
     from mountfs.objects import ObjectInfo
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
+    from mountfs.vfs.retiring import Retiring
     from mountfs.vfs.writing import Writing
     from mountfs.vfs.written_file import WrittenFile
 
 log = logging.getLogger(__name__)
+
+OUTCOME_SECONDS = 10.0
+"""The kernel holds the directory meanwhile, so nobody else can do anything in it."""
 
 
 class Journalling:
@@ -42,12 +51,16 @@ class Journalling:
         bucket: where to publish.
         committer: knows what a publish does to the tree.
         writing: fetches what a draft lacks.
+        retiring: gives back what is not needed any more.
     """
 
-    def __init__(self, bucket: Bucket, committer: Committer, writing: Writing) -> None:
+    def __init__(
+        self, bucket: Bucket, committer: Committer, writing: Writing, retiring: Retiring
+    ) -> None:
         self._bucket = bucket
         self._committer = committer
         self._writing = writing
+        self._retiring = retiring
         self._write_back: WriteBack | None = None
         self._files: dict[int, WrittenFile] = {}
 
@@ -177,17 +190,20 @@ class Journalling:
     ) -> ObjectInfo:
         """Publish ours beside what somebody else has put there; the name shows theirs."""
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        beside = Edition(
-            key=conflict_key(edition.key, now),
-            headers=edition.headers,
-            base=edition.base,
-            expected_etag="",
-        )
-        info = await self._bucket.publisher.publish(pending.draft, beside)
+        for number in itertools.count():
+            beside = replace(edition, key=conflict_key(edition.key, now, number), expected_etag="")
+            try:
+                info = await self._bucket.publisher.publish(pending.draft, beside)
+            except PreconditionFailedError:  # another one of this second
+                if number < MAX_CONFLICT_NAMES:
+                    continue
+                raise
+            break
         log.error("%r was changed by somebody else; ours is %r now", edition.key, beside.key)
         if file is not None and file.stored is pending:
             file.stored = None
             self._committer.discard(file)
+            self._retiring.retire_soon(file)
         return info
 
     def _note_published(self, file: WrittenFile, pending: Pending, info: ObjectInfo) -> None:
@@ -203,7 +219,7 @@ class Journalling:
         if file.stored is None and not file.is_dirty:
             self._committer.unpin(file)
             if not file.handle_count:
-                self._writing.retire_soon(file)
+                self._retiring.retire_soon(file)
 
     # -- names
 
@@ -211,12 +227,16 @@ class Journalling:
         """Wait until it is known what of *node* the store has; the caller holds no lock.
 
         Raises:
+            OSError: EBUSY, that takes longer than a name should be held up by it.
             StoreError: the store refuses it, so that it is not known.
         """
         file = self._committer.files.get(node.number)
-        while file is not None and not self.is_movable(node):
-            assert file.stored is not None, "only what is stored may have to be waited for"
-            await self.write_back.wait_for(file.stored.number)
+        with trio.move_on_after(OUTCOME_SECONDS):
+            while file is not None and not self.is_movable(node):
+                assert file.stored is not None, "only what is stored may have to be waited for"
+                await self.write_back.wait_for(file.stored.number)
+        if not self.is_movable(node):
+            raise OSError(errno.EBUSY, "the store does not tell whether it has it")
 
     def is_movable(self, node: File) -> bool:
         """Tell whether what the journal has of *node* can get another key without an upload."""

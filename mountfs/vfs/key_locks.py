@@ -45,6 +45,10 @@ class KeyLocks:
             self._released.set()
             self._released = trio.Event()
 
+    def is_held(self, key: str) -> bool:
+        """Tell whether somebody works on *key*, or moves a directory above it."""
+        return key in self._keys or any(key.startswith(prefix) for prefix in self._prefixes)
+
     def _is_taken(self, keys: set[str], prefixes: Sequence[str]) -> bool:
         if not self._keys.isdisjoint(keys):
             return True

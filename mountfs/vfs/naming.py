@@ -11,6 +11,7 @@ import logging
 import os
 import stat
 import time
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ from mountfs.vfs.symlink import encode_target
 from mountfs.vfs.upload_headers import headers_for_content, headers_for_directory
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from mountfs.attributes import Caller
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.preserving import Preserver
@@ -91,17 +94,14 @@ class Naming:
         """
         bucket = self._bucket
         parent = bucket.directory(parent_inode)
-        key = bucket.check_name(parent, name, is_directory=True)
         now_ns = time.time_ns()
         extra = None
         if bucket.is_posix:
             extra = self._attributes(parent, stat.S_IFDIR | mode, caller, now_ns)
-        async with bucket.locks.hold(key):
-            self._check_free(parent, name)
+        async with self._hold_free(parent, name, is_directory=True) as key:
             saved = None if extra is None else replace(extra, mtime_ns=now_ns)
             with trio.CancelScope(shield=True):
                 await bucket.store.put(key, (), headers_for_directory(saved))
-            self._check_free(parent, name)
             directory = bucket.changes.create_directory(parent, name, mtime_ns=now_ns)
             bucket.changes.note_marker(directory, is_there=True)
             directory.extra = extra
@@ -148,7 +148,7 @@ class Naming:
         node = bucket.child(parent, name)
         if isinstance(node, Directory):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        async with bucket.locks.hold(node.key):
+        async with self._hold(lambda: node.key):
             if node.is_detached:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             bucket.changes.pin(parent, name)
@@ -162,6 +162,8 @@ class Naming:
                     await self.keep_directory(parent)
             finally:
                 bucket.changes.unpin(parent, name)
+                if not node.is_detached:
+                    await self._preserver.abandon(node)
 
     async def remove_directory(self, parent_inode: int, name: bytes) -> None:
         """Remove an empty directory.
@@ -175,8 +177,12 @@ class Naming:
         node = bucket.child(parent, name)
         if not isinstance(node, Directory):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        async with bucket.locks.hold(prefixes=(node.prefix,)):
-            await self.remove_if_empty(node)
+        while True:
+            prefix = node.prefix
+            async with bucket.locks.hold(prefixes=(prefix,)):
+                if node.prefix == prefix:
+                    await self.remove_if_empty(node)
+                    return
 
     async def remove_if_empty(self, node: Directory) -> None:
         """Remove *node* here and in the store; the caller holds the lock of its prefix.
@@ -226,19 +232,48 @@ class Naming:
     ) -> File:
         bucket = self._bucket
         parent = bucket.directory(parent_inode)
-        key = bucket.check_name(parent, name)
         now_ns = time.time_ns()
         extra = self._attributes(parent, mode, caller, now_ns, rdev)
-        async with bucket.locks.hold(key):
-            self._check_free(parent, name)
+        async with self._hold_free(parent, name) as key:
             headers = headers_for_content(name, replace(extra, mtime_ns=now_ns))
             with trio.CancelScope(shield=True):
                 info = await bucket.store.put(key, (content,) if content else (), headers)
-            self._check_free(parent, name)
             node = bucket.changes.create_file(parent, name, mtime_ns=now_ns)
             node.extra = replace(extra, headers=headers)
             bucket.changes.advance(node, etag=info.etag, size_bytes=len(content), mtime_ns=now_ns)
         return node
+
+    @asynccontextmanager
+    async def _hold(self, key_of: Callable[[], str]) -> AsyncIterator[str]:
+        """Hold the lock of a key that may become another one while it is waited for."""
+        while True:
+            key = key_of()
+            async with self._bucket.locks.hold(key):
+                if key_of() == key:
+                    yield key
+                    return
+
+    @asynccontextmanager
+    async def _hold_free(
+        self, parent: Directory, name: bytes, *, is_directory: bool = False
+    ) -> AsyncIterator[str]:
+        """Hold the lock of a new key, and keep its name from appearing by what a LIST says.
+
+        Raises:
+            FileExistsError: the name is there already.
+            OSError: as `Bucket.check_name`.
+        """
+        bucket = self._bucket
+        entry_key = name + b"/" if is_directory else name
+        async with self._hold(
+            lambda: bucket.check_name(parent, name, is_directory=is_directory)
+        ) as key:
+            self._check_free(parent, name)
+            bucket.changes.pin(parent, entry_key)
+            try:
+                yield key
+            finally:
+                bucket.changes.unpin(parent, entry_key)
 
     def _attributes(
         self, parent: Directory, mode: int, caller: Caller, now_ns: int, rdev: int = 0

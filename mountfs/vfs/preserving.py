@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
     from mountfs.vfs.handle_counts import HandleCounts
+    from mountfs.vfs.retiring import Retiring
     from mountfs.vfs.writing import Writing
-    from mountfs.vfs.written_file import WrittenFile
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +30,22 @@ class Preserver:
         bucket: whose objects go.
         committer: ends uploads.
         writing: holds the drafts.
+        retiring: closes them.
         handles: tell what is open.
     """
 
     def __init__(
-        self, bucket: Bucket, committer: Committer, writing: Writing, handles: HandleCounts
+        self,
+        bucket: Bucket,
+        committer: Committer,
+        writing: Writing,
+        retiring: Retiring,
+        handles: HandleCounts,
     ) -> None:
         self._bucket = bucket
         self._committer = committer
         self._writing = writing
+        self._retiring = retiring
         self._handles = handles
 
     async def withdraw(self, node: File) -> bool:
@@ -67,15 +74,24 @@ class Preserver:
         file = written_of(node)
         if not self._handles.is_open(node.number) and (file is None or not file.handle_count):
             return
-        if file is not None and file.stream is not None:
-            await self._end_stream(file)
-        if not node.etag and (file is None or file.stored is None):
-            return
-        file = self._writing.written(node)
         try:
-            await self._writing.localize(file)
+            if file is not None:
+                await self._committer.end_stream_locked(file)
+            if not node.etag and (file is None or file.stored is None):
+                return
+            await self._writing.localize(self._writing.written(node))
         except (StoreError, OSError) as error:
             log.warning("%r is open and goes; its content could not be kept: %s", node.key, error)
+
+    async def abandon(self, node: File) -> None:
+        """Undo `preserve`: *node* has not lost its name after all."""
+        file = written_of(node)
+        if file is None or file.is_unlinked or file.is_dirty or file.draft is None:
+            return
+        if file.handle_count or file.stored is not None:
+            file.draft.rebase(file.draft.size_bytes)
+        else:
+            await self._retiring.close_draft(file)
 
     async def detach(self, node: File) -> None:
         """Take *node* out of the tree, for good; the caller holds the lock of its key."""
@@ -89,14 +105,7 @@ class Preserver:
         if file is None:
             return
         if not file.handle_count and not self._handles.is_open(node.number):
-            await self._writing.close_draft(file)
+            await self._retiring.close_draft(file)
         elif file.stream is not None:
             stream, file.stream = file.stream, None
             await stream.abort()
-
-    async def _end_stream(self, file: WrittenFile) -> None:
-        assert file.stream is not None, "the caller has looked"
-        if file.stream.has_dropped:
-            await self._committer.publish_prefix_locked(file)
-        else:
-            await self._committer.give_up_stream(file)

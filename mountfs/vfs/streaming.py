@@ -46,8 +46,8 @@ class Streaming:
     def _begin_stream(self, file: WrittenFile) -> None:
         node, draft = file.node, file.draft
         assert draft is not None, "it was written to"
-        if extra_of(node).headers is None:
-            return  # those to keep are still being asked for
+        if extra_of(node).headers is None or self._bucket.locks.is_held(node.key):
+            return  # headers to keep are still being asked for; or the key may become another one
         headers = headers_for_content(node.name, saved_attributes(node))
         stream = file.stream = self._bucket.publisher.begin_stream(draft, node.key, headers)
         draft.expects_room = lambda: stream.is_sending

@@ -17,7 +17,7 @@ from mountfs.errors import ObjectNotFoundError, StoreError
 from mountfs.vfs.node_attributes import NodeAttributes
 from mountfs.vfs.showing import extra_of
 from mountfs.vfs.streaming import Streaming
-from mountfs.vfs.written_file import WrittenFile, written_of
+from mountfs.vfs.written_file import NEVER_PUBLISHED, WrittenFile, written_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mountfs.meta.node import File
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
+    from mountfs.vfs.retiring import Retiring
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class Writing:
         committer: publishes.
         budget: memory for drafts.
         open_staging: opens a staging file for what memory does not hold.
-        nursery: owns what goes on after the last handle was closed.
+        retiring: takes over after the last handle was closed.
+        nursery: owns what goes on beside.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Writing:
         committer: Committer,
         budget: Budget,
         open_staging: Callable[[], Awaitable[StagingFile]],
+        retiring: Retiring,
         nursery: trio.Nursery,
     ) -> None:
         self._streaming = Streaming(bucket)
@@ -73,6 +76,7 @@ class Writing:
         self._committer = committer
         self._budget = budget
         self._open_staging = open_staging
+        self._retiring = retiring
         self._nursery = nursery
         self._handles: dict[int, WriteHandle] = {}
         self._next_handle = 1
@@ -165,6 +169,8 @@ class Writing:
         draft = file.draft
         if draft is None:
             draft = self._begin_draft(file, base_bytes=file.node.size_bytes)
+        elif not file.is_pinned:
+            _require_current(file)
         size_before = draft.size_bytes
         try:
             if not draft.write_if_ready(offset, data):
@@ -194,6 +200,8 @@ class Writing:
             if file.error is not None:
                 raise _again(file.error)
             draft = file.draft or self._begin_draft(file, base_bytes=file.node.size_bytes)
+            if not file.is_pinned:
+                _require_current(file)
             size_before = draft.size_bytes
             try:
                 await draft.write(offset, data)
@@ -223,7 +231,7 @@ class Writing:
             # Nothing of the old content is wanted, and nobody else has the file open to write.
             file.is_in_order = size_bytes == 0 and self._streaming.is_allowed
         elif file.stream is not None:
-            await self._committer.give_up_stream(file)
+            await self._committer.end_stream(file)
         if size_bytes != draft.size_bytes:
             file.is_in_order = False
             await draft.truncate(size_bytes)
@@ -232,7 +240,7 @@ class Writing:
     async def zero(self, file: WrittenFile, start: int, stop: int) -> None:
         """Make ``[start, stop)`` zeros, without making the file longer."""
         draft = file.draft or self._begin_draft(file, base_bytes=file.node.size_bytes)
-        await self._committer.give_up_stream(file)
+        await self._committer.end_stream(file)
         await draft.zero(start, min(stop, draft.size_bytes))
         self._note_changed(file)
 
@@ -242,15 +250,12 @@ class Writing:
         Raises:
             OSError, StoreError: not all of it could be had or kept.
         """
-        draft = file.draft or self._begin_draft(file, base_bytes=file.node.size_bytes)
+        draft = file.draft
+        if draft is None:
+            draft = self._begin_draft(file, base_bytes=file.node.size_bytes, is_clean=True)
         await draft.localize(self._committer.versions.base_reader(file))
 
     # -- the ends
-
-    def note_forgotten(self, file: WrittenFile) -> None:
-        """Give back what is held only because the kernel might have asked for it."""
-        if not file.handle_count:
-            self.retire_soon(file)
 
     def needs_commit(self, handle: int) -> bool:
         """Tell whether closing *handle* has something to publish, or to report."""
@@ -265,43 +270,7 @@ class Writing:
         file = opened.file
         file.handle_count -= 1
         if not file.handle_count:
-            self.retire_soon(file)
-
-    def retire_soon(self, file: WrittenFile) -> None:
-        """Begin to `retire` *file*."""
-        self._nursery.start_soon(self.retire, file)
-
-    async def retire(self, file: WrittenFile) -> None:
-        """Publish what is dirty, and let the file be an ordinary one; unless it is in use again."""
-        if file.is_dirty and file.error is None:
-            try:
-                await self._committer.settle(file)
-            except (StoreError, OSError) as error:
-                log.error("%r was lost: it could not be stored: %s", file.node.key, error)
-        if file.handle_count or file.commit is not None or file.stored is not None:
-            return
-        is_known = self._namespace.table.get(file.node.number) is not None
-        if file.is_unlinked and file.error is None and is_known:
-            return  # still open to be read; `forget` comes
-        if file.error is not None:
-            self._committer.discard(file)
-        await self.close_draft(file)
-
-    async def close_draft(self, file: WrittenFile) -> None:
-        """Give back what *file* holds."""
-        node, draft, stream = file.node, file.draft, file.stream
-        if written_of(node) is file:
-            node.draft = None
-            self._committer.files.pop(node.number, None)
-        self._committer.unpin(file)
-        file.draft = file.stream = None
-        if file.changed_ns:
-            ctime_ns = max(extra_of(node).ctime_ns or 0, file.changed_ns)
-            node.extra = extra_of(node).overlaid(NodeAttributes(ctime_ns=ctime_ns))
-        if stream is not None:
-            await stream.abort()
-        if draft is not None:
-            await draft.aclose()
+            self._retiring.retire_soon(file)
 
     # -------------------------------------------------------------------------------------------
 
@@ -317,8 +286,10 @@ class Writing:
                 file.stream.hold()
         return handle
 
-    def _begin_draft(self, file: WrittenFile, *, base_bytes: int) -> Draft:
+    def _begin_draft(self, file: WrittenFile, *, base_bytes: int, is_clean: bool = False) -> Draft:
         node = file.node
+        if not is_clean:
+            _require_current(file)
         if file.stored is None:
             if node.etag and base_bytes:
                 file.base = node.object_id
@@ -331,7 +302,11 @@ class Writing:
             budget=self._budget,
             open_staging=self._open_staging,
         )
-        self._committer.pin(file)
+        if is_clean:
+            file.generation = draft.generation
+        else:
+            file.generation = NEVER_PUBLISHED
+            self._committer.pin(file)
         return draft
 
     def _note_changed(self, file: WrittenFile) -> None:
@@ -341,6 +316,16 @@ class Writing:
         node.mtime_ns = file.changed_ns = time.time_ns()
         if not file.is_pinned:
             self._committer.pin(file)
+
+
+def _require_current(file: WrittenFile) -> None:
+    """Refuse to change what is not what its name shows: the change would be in no place.
+
+    Raises:
+        OSError: ESTALE.
+    """
+    if file.node.is_detached and not file.is_unlinked:
+        raise OSError(errno.ESTALE, "the object was replaced")
 
 
 def _again(error: Exception) -> Exception:

@@ -54,6 +54,7 @@ class WrittenFile:
         error: why a publish failed. It stays, and everything fails from then on, until the last
             handle is closed: some of the data may be gone.
         commit: the publish under way.
+        ending: the end of the stream under way.
         is_pinned: its name is, since the store does not know what is here.
         is_unlinked: no name shows it any more; there is nothing to publish.
         stored: what the journal holds of it while it waits for its upload (``--write-back``).
@@ -66,6 +67,7 @@ class WrittenFile:
         "commit",
         "dirty_since",
         "draft",
+        "ending",
         "error",
         "expected_etag",
         "generation",
@@ -96,6 +98,7 @@ class WrittenFile:
         self.dirty_since = 0.0
         self.error: Exception | None = None
         self.commit: Commit | None = None
+        self.ending: Commit | None = None
         self.is_pinned = False
         self.is_unlinked = False
         self.stored: Pending | None = None
@@ -112,8 +115,13 @@ class WrittenFile:
     def has_content(self) -> bool:
         """Tell whether the content is to be read from here, and not from the store."""
         if self.draft is None:
-            return self.stored is not None
+            return self.stored is not None or self.is_failed
         return self.is_unlinked or self.stored is not None or self.is_dirty
+
+    @property
+    def is_failed(self) -> bool:
+        """Tell whether it is neither here nor in the store: who has it open gets the error."""
+        return self.error is not None and self.is_unlinked
 
     @property
     def dirty_bytes(self) -> int:

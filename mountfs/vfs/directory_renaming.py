@@ -1,0 +1,237 @@
+"""rename of a directory: all of its keys are copied, many at a time, then all old ones deleted.
+
+Nothing is deleted before every copy is there. So whatever fails, nothing is lost: the old name is
+whole, and the rename can be repeated.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import trio
+
+from mountfs.errors import StoreError
+from mountfs.keys import KEY_MAX_BYTES
+from mountfs.meta.subtree import SubtreeTooLargeError
+from mountfs.objects import ObjectId, ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mountfs.meta.node import Directory, File
+    from mountfs.vfs.bucket import Bucket
+    from mountfs.vfs.committing import Committer
+    from mountfs.vfs.movable import Movable
+    from mountfs.vfs.naming import Naming
+
+log = logging.getLogger(__name__)
+
+COPIES_IN_FLIGHT = 64
+"""Of one directory; the store works on them, not we."""
+
+
+class Copied(NamedTuple):
+    """A copy that the store has made.
+
+    Attributes:
+        source: what was copied.
+        info: the copy.
+    """
+
+    source: ObjectInfo
+    info: ObjectInfo
+
+
+class DirectoryRenaming:
+    """Moves directories.
+
+    Args:
+        bucket: where.
+        committer: knows versions.
+        movable: ends what is under way below them.
+        naming: keeps what becomes empty.
+    """
+
+    def __init__(
+        self, bucket: Bucket, committer: Committer, movable: Movable, naming: Naming
+    ) -> None:
+        self._bucket = bucket
+        self._committer = committer
+        self._movable = movable
+        self._naming = naming
+
+    async def rename(
+        self, node: Directory, new_parent: Directory, new_name: bytes, target: Directory | None
+    ) -> None:
+        """Let *node* be *new_name* in *new_parent*, in place of the empty *target*.
+
+        Raises:
+            OSError: ENOENT, ENOTEMPTY, ENAMETOOLONG; EXDEV for too many objects; as
+                `Movable.prepare`.
+            StoreError: the store could not do it.
+        """
+        while True:
+            old_prefix = node.prefix
+            new_prefix = self._bucket.check_name(new_parent, new_name, is_directory=True)
+            await self._movable.prepare(self._movable.written_below(old_prefix))
+            async with self._bucket.locks.hold(prefixes=(old_prefix, new_prefix)):
+                if node.is_detached or new_parent.is_detached:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                now = self._bucket.check_name(new_parent, new_name, is_directory=True)
+                below = self._movable.written_below(old_prefix)
+                is_ready = all(self._movable.is_ready(file) for file in below)
+                if node.prefix == old_prefix and now == new_prefix and is_ready:
+                    await self._rename_locked(node, new_parent, new_name, target)
+                    return
+
+    async def _rename_locked(
+        self, node: Directory, new_parent: Directory, new_name: bytes, target: Directory | None
+    ) -> None:
+        bucket = self._bucket
+        old_prefix, old_parent, old_key = node.prefix, node.parent, node.entry_key
+        new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
+        new_key = new_name + b"/"
+        if target is not None and (
+            await bucket.namespace.has_children(target) or not target.is_empty
+        ):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        objects = await self._list(node)
+        _check_lengths(objects, old_prefix, new_prefix)
+        bucket.changes.pin(old_parent, old_key)
+        bucket.changes.pin(new_parent, new_key)
+        try:
+            copied = await self._copy_all(objects, old_prefix, new_prefix)
+            # From the first delete on there is no way back.
+            with trio.CancelScope(shield=True):
+                await self._move_in_journal(old_prefix, new_prefix, copied)
+                await self._delete(node, objects, old_prefix, new_prefix)
+                bucket.changes.move(node, new_parent, new_name, mtime_ns=time.time_ns())
+                if target is not None and not node.has_marker:
+                    node.has_marker = None  # that of the target has become its own
+                self._note_copied(node, copied)
+                await self._naming.keep_directory(old_parent)
+        finally:
+            bucket.changes.unpin(old_parent, old_key)
+            bucket.changes.unpin(new_parent, new_key)
+
+    async def _list(self, node: Directory) -> list[ObjectInfo]:
+        limit = self._bucket.config.rename_dir_limit
+        try:
+            return await self._bucket.namespace.list_subtree(node, limit=limit)
+        except SubtreeTooLargeError as error:
+            log.warning("rename of %r refused: %s; see --rename-dir-limit", node.prefix, error)
+            raise OSError(errno.EXDEV, f"more than {limit} objects") from error
+
+    async def _copy_all(
+        self, objects: list[ObjectInfo], old_prefix: str, new_prefix: str
+    ) -> dict[str, Copied]:
+        """Copy *objects*, several at a time; return the copies by their keys.
+
+        Raises:
+            StoreError: of the first that could not be copied. The copies stay: a rename that is
+                repeated replaces them.
+        """
+        copied: dict[str, Copied] = {}
+        errors: list[StoreError] = []
+        rest = iter(objects)
+
+        async def copy_some() -> None:
+            for source in rest:
+                if errors:
+                    return
+                new_key = new_prefix + source.key[len(old_prefix) :]
+                version = ObjectId(source.key, source.etag)
+                try:
+                    info = await self._bucket.publisher.copy(
+                        version, source.size_bytes, new_key, None
+                    )
+                except StoreError as error:
+                    errors.append(error)
+                else:
+                    copied[new_key] = Copied(source, info)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(COPIES_IN_FLIGHT, len(objects))):
+                nursery.start_soon(copy_some)
+        if errors:
+            raise errors[0]
+        return copied
+
+    async def _move_in_journal(
+        self, old_prefix: str, new_prefix: str, copied: dict[str, Copied]
+    ) -> None:
+        """Let the journal have under the new keys what it has below the directory.
+
+        Raises:
+            OSError: it did not take it; what it had taken is as before.
+        """
+        moved: list[File] = []
+        try:
+            for node in self._movable.written_below(old_prefix):
+                new_key = new_prefix + node.key[len(old_prefix) :]
+                etag = copied[new_key].info.etag if new_key in copied else ""
+                if await self._movable.move_in_journal(node, new_key, etag):
+                    moved.append(node)
+        except OSError:
+            for node in moved:
+                await self._movable.move_in_journal(node, node.key, node.etag)
+            raise
+
+    async def _delete(
+        self, node: Directory, objects: list[ObjectInfo], old_prefix: str, new_prefix: str
+    ) -> None:
+        """Delete *objects*.
+
+        Raises:
+            StoreError: some are still there; all are at the new place. Repeating the rename helps.
+        """
+        failed = await self._bucket.store.delete_many([info.key for info in objects])
+        if not failed:
+            return
+        log.warning(
+            "%d objects below %r were copied to %r and could not be deleted",
+            len(failed), old_prefix, new_prefix,
+        )  # fmt: skip
+        for file in _files_below(node):
+            if file.key not in failed:
+                self._bucket.namespace.note_stale(file)
+        for file in self._movable.written_below(old_prefix):
+            await self._movable.move_in_journal(file, file.key, "")
+        raise next(iter(failed.values()))
+
+    def _note_copied(self, top: Directory, copied: dict[str, Copied]) -> None:
+        """Let all files below *top* be the versions that the copies are.
+
+        A file of which somebody else's version was copied is looked up again; a draft on top of it
+        keeps its base, which is gone.
+        """
+        for node in _files_below(top):
+            copy = copied.get(node.key)
+            if copy is None:
+                continue
+            if copy.source.etag == node.etag:
+                self._committer.versions.note_version(node, copy.info)
+            else:
+                self._bucket.namespace.note_stale(node)
+
+
+def _files_below(top: Directory) -> Iterator[File]:
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        pending.extend(directory.subdirectories.values())
+        yield from list(directory.files.values())
+
+
+def _check_lengths(objects: list[ObjectInfo], old_prefix: str, new_prefix: str) -> None:
+    """Refuse before the first copy what the last one would fail with."""
+    more = len(new_prefix.encode("utf-8", "surrogateescape")) - len(
+        old_prefix.encode("utf-8", "surrogateescape")
+    )
+    for info in objects if more > 0 else ():
+        if len(info.key.encode("utf-8", "surrogateescape")) + more > KEY_MAX_BYTES:
+            raise OSError(errno.ENAMETOOLONG, f"{info.key!r} would have too long a key")
