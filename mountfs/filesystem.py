@@ -173,6 +173,13 @@ class Filesystem:
                 self.creators.note_missed(thread, parent, name)
             raise
         await self._learner.learn(node)
+        if self._learner.is_learned(node):
+            return self.remember(node, trio.current_time())
+        # It was replaced since it was listed.
+        node = await self._namespace.lookup(self.directory_of(parent), name)
+        await self._learner.learn(node)
+        if not self._learner.is_learned(node):
+            raise OSError(errno.ESTALE, "the object was replaced")
         return self.remember(node, trio.current_time())
 
     def remember(self, node: File | Directory, now: float) -> Entry:
@@ -186,9 +193,13 @@ class Filesystem:
         if seconds > KERNEL_FOREVER_SECONDS:
             seconds = KERNEL_FOREVER_SECONDS
         if type(node) is not File:
+            if self.config.is_posix and not self._learner.is_learned(node):
+                seconds = 0.0
             return Entry(self._showing.attributes_of(node), seconds, seconds)
         if node.extra is None:  # all files of a directory of a million: without a detour
             attributes = self._source.of_file(node.number, node.size_bytes, node.mtime_ns)
+            if self.config.is_posix:  # not learned: good for this look only
+                return Entry(attributes, 0.0, 0.0)
         else:
             attributes = self._showing.attributes_of(node)
         return Entry(attributes, seconds, KERNEL_FOREVER_SECONDS)

@@ -26,12 +26,9 @@ from mountfs.command.feed import Feed
 from mountfs.command.figures import data_figures, kernel_figures, metadata_figures, store_figures
 from mountfs.command.presence import listen
 from mountfs.command.progress import PUBLISHING_TITLE, LineDisplay, make_display
-from mountfs.command.remains import Remains
 from mountfs.command.shutdown import Shutdown
+from mountfs.command.staging import open_recovered_staging
 from mountfs.data.block_cache import open_block_cache
-from mountfs.data.publisher import open_publisher
-from mountfs.data.staging_directory import StagingConfig, open_staging
-from mountfs.data.upload_record import open_upload_record
 from mountfs.errors import MountError, MountfsError
 from mountfs.filesystem import FilesystemConfig
 from mountfs.fuse.changes import ChangeOperations
@@ -45,7 +42,6 @@ from mountfs.mounts import read_mounts, top_mount_at
 from mountfs.store.malloc import keep_freed_parts
 from mountfs.store.s3 import open_s3_store
 from mountfs.vfs.assembly import open_vfs
-from mountfs.vfs.recovery import recover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +50,6 @@ if TYPE_CHECKING:
     from mountfs.command.daemonize import Reporter
     from mountfs.command.dirty import Drainable
     from mountfs.command.progress import Display
-    from mountfs.data.block_cache import BlockCache
-    from mountfs.data.publisher import Publisher
-    from mountfs.data.staging_directory import StagingDirectory
     from mountfs.store.protocol import ObjectStore
     from mountfs.vfs.assembly import Vfs
 
@@ -222,7 +215,7 @@ async def _build(
     metadata = replace(config.metadata, lists_in_order=s3.lists_in_order)
     namespace = await stack.enter_async_context(open_namespace(metadata, store))
     blocks = await stack.enter_async_context(open_block_cache(config.read, store))
-    staging, publisher = await _open_staging(config, stack, store, blocks, reporter)
+    staging, publisher = await open_recovered_staging(config, stack, store, blocks, reporter)
     control = Control(config)
     session = await stack.enter_async_context(open_session(_session_config(config)))
     vfs = await stack.enter_async_context(
@@ -250,28 +243,6 @@ async def _build(
     ]
     control.dirty = vfs.dirty or NothingDirty()
     return session, vfs, control.dirty
-
-
-async def _open_staging(
-    config: MountConfig,
-    stack: AsyncExitStack,
-    store: ObjectStore,
-    blocks: BlockCache,
-    reporter: Reporter,
-) -> tuple[StagingDirectory | None, Publisher | None]:
-    """Open what writing needs, and publish first what a dead mount has left."""
-    if config.read_only:
-        return None, None
-    identity = f"{config.store.endpoint_url or 'aws'} {config.source}"
-    staging = await stack.enter_async_context(
-        open_staging(StagingConfig(directory=config.write.cache_dir), identity)
-    )
-    uploads = stack.enter_context(open_upload_record(staging.path))
-    publisher = await stack.enter_async_context(open_publisher(store, blocks.budget, uploads))
-    await recover(
-        staging, store, publisher, lambda report: reporter.progress(Remains.of_replay(report))
-    )
-    return staging, publisher
 
 
 def _session_config(config: MountConfig) -> SessionConfig:

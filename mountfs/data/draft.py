@@ -258,12 +258,7 @@ class Draft:
 
     def bytes_to_load(self, start: int, stop: int) -> int:
         """Return how much of ``[start, stop)`` `collect` has to bring to memory, as it is now."""
-        absent = (Source.BASE, Source.STAGED, Source.SEALED)
-        return sum(
-            end - begin
-            for begin, end, source in self._content.segments(start, stop)
-            if source in absent
-        )
+        return self._content.bytes_to_load(start, stop)
 
     async def collect(self, start: int, stop: int, read_base: ReadBase) -> list[memoryview]:
         """Return the bytes of a part, to be sent; they never change.

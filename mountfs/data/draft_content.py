@@ -100,6 +100,13 @@ class DraftContent:
                 merged.append((start, stop))
         return merged
 
+    def bytes_to_load(self, start: int, stop: int) -> int:
+        """Return how much of ``[start, stop)`` is in a file or in the base."""
+        absent = (Source.BASE, Source.STAGED, Source.SEALED)
+        return sum(
+            end - begin for begin, end, source in self.segments(start, stop) if source in absent
+        )
+
     def growth_bytes(self, start: int, stop: int) -> int:
         """Return how much memory a write to ``[start, stop)`` takes."""
         growth = 0

@@ -190,14 +190,13 @@ class JournalWriter:
         if self._junk_files or self._has_dead_segment():
             names, self._junk_files = self._junk_files, []
             await self._sweep(names)
-        live_bytes = sum(entry.place.data_bytes for entry in self.state.entries.values())
         oldest = self._segments[0] if self._segments else None
-        if (
-            oldest is None
-            or oldest is self._current
-            or oldest.is_damaged
-            or self.size_bytes < COMPACT_BYTES + 2 * live_bytes
-        ):
+        if oldest is None or oldest is self._current or oldest.is_damaged:
+            return
+        if self.size_bytes < COMPACT_BYTES:
+            return  # before the sum, which takes a while when thousands of files wait
+        live_bytes = sum(entry.place.data_bytes for entry in self.state.entries.values())
+        if self.size_bytes < COMPACT_BYTES + 2 * live_bytes:
             return
         await self._move(oldest)
 

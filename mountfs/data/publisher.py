@@ -16,7 +16,7 @@ from mountfs.data.part_plan import CopyPart, plan_parts
 from mountfs.data.sending_room import SendingRoom
 from mountfs.data.stream import Stream
 from mountfs.data.upload import OutgoingPart, Upload
-from mountfs.errors import ObjectTooLargeError
+from mountfs.errors import ObjectNotFoundError, ObjectTooLargeError, PreconditionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -218,8 +218,10 @@ class Publisher:
                     self.sent_bytes += part.stop - part.start
             await upload.wait_for_all()
             await _leave_interruptible(tell)
-        except BaseException:
+        except BaseException as error:
             await upload.abort()
+            if base is not None and isinstance(error, ObjectNotFoundError):
+                raise _gone(base) from error
             raise
         return await upload.complete(edition.expected_etag)
 
@@ -245,10 +247,13 @@ class Publisher:
         async def read_base(start: int, stop: int) -> Sequence[memoryview]:
             assert base is not None, f"[{start}, {stop}) is in no base"
             step = self._store.part_size_bytes
-            return [
-                memoryview(await self._store.get(base, begin, min(begin + step, stop)))
-                for begin in range(start, stop, step)
-            ]
+            try:
+                return [
+                    memoryview(await self._store.get(base, begin, min(begin + step, stop)))
+                    for begin in range(start, stop, step)
+                ]
+            except ObjectNotFoundError as error:
+                raise _gone(base) from error
 
         return read_base
 
@@ -278,6 +283,10 @@ async def _leave_interruptible(tell: Callable[[bool], None]) -> None:
     """Say that from now on a cancellation may leave an object, unless it has come before."""
     await trio.lowlevel.checkpoint_if_cancelled()
     tell(False)  # no await before the request
+
+
+def _gone(base: ObjectId) -> PreconditionFailedError:
+    return PreconditionFailedError(f"{base.key!r} is gone, whose untouched bytes are needed")
 
 
 def _tell_nobody(is_interruptible: bool) -> None:

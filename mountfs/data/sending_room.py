@@ -20,6 +20,11 @@ LOOK_AGAIN_SECONDS = 0.1
 """How often the first in the queue looks again: others give memory back, too, and tell nobody."""
 
 
+SENDING_SHARE = 4
+"""Bodies get one part in so many of the budget. Fragments and what CRT keeps for itself come on
+top: without a share, saving 2 GiB with a limit of 1 GiB took 1.4 GiB."""
+
+
 class _Waiter:
     """Somebody in the queue; the first one looks again from time to time."""
 
@@ -47,6 +52,7 @@ class SendingRoom:
 
     def __init__(self, budget: Budget) -> None:
         self.holder_count = 0
+        self._held_bytes = 0
         self._budget = budget
         self._waiters: deque[_Waiter] = deque()
 
@@ -86,11 +92,14 @@ class SendingRoom:
         """Give back *size_bytes* that were taken at once; whoever waits for them gets them."""
         self.holder_count -= 1
         assert self.holder_count >= 0, "more was given back than taken"
+        self._held_bytes -= size_bytes
         self._budget.release(size_bytes)
         self._grant()
 
     def _fits(self, size_bytes: int) -> bool:
         budget = self._budget
+        if self._held_bytes + size_bytes > budget.limit_bytes // SENDING_SHARE:
+            return not self.holder_count
         if budget.has_room(size_bytes):
             return True
         if budget.reclaim is not None and budget.reclaim(size_bytes):
@@ -99,6 +108,7 @@ class SendingRoom:
 
     def _take(self, size_bytes: int) -> None:
         self.holder_count += 1
+        self._held_bytes += size_bytes
         self._budget.reserve(size_bytes)
 
     def _grant(self) -> None:

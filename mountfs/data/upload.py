@@ -86,7 +86,7 @@ class Upload:
         self._upload_id = ""
         self._begin_lock = trio.Lock()
         self._begun: set[int] = set()
-        """The numbers of all parts; each of them is in flight, or one of `_parts`, or has failed."""
+        """The numbers of all parts: in flight, or in `_parts`, or failed."""
         self._parts: dict[int, UploadedPart] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
         self._changed = trio.Event()
@@ -152,19 +152,20 @@ class Upload:
             raise self.error
 
     async def wait_for_all(self) -> None:
-        """Wait until no part is in flight; raises as `wait_for_part`."""
+        """Wait until no part is in flight; raises as `send`."""
         while self._scopes:
             await self.wait_for_part()
+        self._require_going()
 
     async def complete(self, expected_etag: str | None) -> ObjectInfo:
         """Wait for all parts and make them the object.
 
         Raises:
-            StoreError: a part failed, or the store refused; the upload has been aborted then.
+            StoreError: a part failed or is missing, the upload was aborted, or the store refused;
+                the upload has been aborted then.
         """
         try:
             await self.wait_for_all()
-            self._require_going()
             if len(self._parts) < len(self._begun):
                 raise StoreUnavailableError(f"not all parts of {self.key!r} were sent")
             parts = [self._parts[number] for number in sorted(self._parts)]
@@ -272,7 +273,8 @@ class Upload:
             del self._scopes[number]
             if part is not None:
                 self._room.give_back(part.memory_bytes)
-                if number in self._parts and part.acknowledge is not None and self.error is None:
+                is_good = number in self._parts and self.error is None and not self._is_over
+                if is_good and part.acknowledge is not None:
                     part.acknowledge()
             self._changed.set()
             self._changed = trio.Event()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import ObjectNotFoundError, StoreError, StoreUnavailableError
+from mountfs.errors import ObjectNotFoundError
 from mountfs.keys import decode_name
 from mountfs.meta.coverage import END
 from mountfs.meta.directory_stream import DirectoryStream
@@ -16,6 +15,7 @@ from mountfs.meta.fetch import PageFetcher
 from mountfs.meta.hidden_keys import HiddenKeys
 from mountfs.meta.inode_table import InodeTable
 from mountfs.meta.listing import Listing
+from mountfs.meta.listing_drive import drive_listing
 from mountfs.meta.local_changes import LocalChanges
 from mountfs.meta.node import NEVER, ROOT_NUMBER, Directory, File
 from mountfs.meta.subtree import list_subtree
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from mountfs.meta.node import Node
     from mountfs.objects import ObjectInfo
     from mountfs.store.protocol import ObjectStore
-
-log = logging.getLogger(__name__)
 
 MAX_SCAN_WAITS = 3
 """Pages of a scan that a lookup waits for before it asks itself."""
@@ -224,7 +222,9 @@ class Namespace:
         if not listing.is_complete and not listing.is_driven:
             listing.is_driven = True
             directory.listing = listing
-            self._nursery.start_soon(self._drive, listing)
+            self._nursery.start_soon(
+                drive_listing, listing, self._ttl, self._fetcher, self._walk_ahead
+            )
         return stream
 
     # ---------------------------------------------------------------------------------------------
@@ -300,40 +300,6 @@ class Namespace:
         if file is None or not self._ttl.is_fresh(file.fetched_at, now):
             return False
         return self._is_settled(parent, position, now)
-
-    async def _drive(self, listing: Listing) -> None:
-        """Fetch pages for *listing* until it is complete or nobody reads it any more."""
-        directory = listing.directory
-        is_alone = False
-        try:
-            while listing.reader_count:
-                if listing.catch_up(self._ttl, trio.current_time()):
-                    await trio.lowlevel.checkpoint()
-                    continue
-                if listing.is_complete:
-                    break
-                scan = None if is_alone else self._walk_ahead.scan_for(directory)
-                if scan is not None:
-                    is_alone = not await scan.wait_for_page()
-                    continue
-                is_alone = True
-                flight = self._fetcher.request(directory, listing.frontier)
-                await flight.wait()
-                if directory.is_detached:
-                    listing.finish()
-                elif flight.covers(listing.frontier):
-                    listing.extend(flight.stop)
-            if is_alone and listing.is_complete:
-                self._walk_ahead.note_complete(directory)
-        except StoreError as error:
-            listing.fail(error)
-        except Exception as error:  # a bug must not end the mount
-            log.exception("cannot read the directory %r", directory.prefix)
-            listing.fail(StoreUnavailableError(f"internal error: {error!r}"))
-        finally:
-            listing.is_driven = False
-            if directory.listing is listing:
-                directory.listing = None
 
 
 @asynccontextmanager

@@ -19,6 +19,18 @@ TRIM_THRESHOLD_BYTES = 128 * 1024 * 1024
 """The heap keeps this much free memory at its end: enough for parts that come and go together."""
 
 
+def give_back_freed_memory() -> None:
+    """Give the system back what was freed and is kept; blocks for milliseconds, so in a thread.
+
+    After something large: the pieces that a draft leaves are smaller than parts, and parts do not
+    fit into them.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # musl keeps nothing
+        return
+
+
 def keep_freed_parts() -> bool:
     """Tell the allocator to reuse the memory of large parts, for the whole process.
 

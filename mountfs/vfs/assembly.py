@@ -90,7 +90,7 @@ async def open_vfs(
         OSError: the staging directory cannot be used.
     """
     handles = HandleCounts()
-    learner = Learner(store, is_posix=config.is_posix)
+    learner = Learner(namespace, store, is_posix=config.is_posix)
     showing = Showing(
         AttributesSource(config.attributes), config.attributes.file_mode, is_posix=config.is_posix
     )

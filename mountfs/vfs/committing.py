@@ -19,10 +19,12 @@ import trio
 from mountfs.data.publisher import Edition
 from mountfs.data.replay import MAX_CONFLICT_NAMES, conflict_key
 from mountfs.errors import (
+    ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
     StoreUnavailableError,
 )
+from mountfs.store.malloc import give_back_freed_memory
 from mountfs.vfs.node_attributes import NodeAttributes
 from mountfs.vfs.showing import extra_of, saved_attributes
 from mountfs.vfs.upload_headers import headers_for_content
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from mountfs.vfs.versions import Versions
 
 log = logging.getLogger(__name__)
+
+LARGE_BYTES = 64 * 1024 * 1024
+"""A file that leaves enough freed memory behind to be worth a thread's while."""
 
 
 class Committer:
@@ -253,6 +258,8 @@ class Committer:
                 await draft.give_back_space()
             except Exception as error:  # it is given back when the file is closed
                 log.info("%r: the disk space cannot be given back: %s", file.node.key, error)
+        if file.node.size_bytes >= LARGE_BYTES:
+            await trio.to_thread.run_sync(give_back_freed_memory)
 
     async def _publish(self, file: WrittenFile) -> None:
         node = file.node
@@ -292,6 +299,8 @@ class Committer:
                 )
                 info = await self._publisher.publish(draft, edition)
             draft.rebase(info.size_bytes)
+        except ObjectNotFoundError as error:
+            raise OSError(errno.ESTALE, "what it was changed on top of is gone") from error
         except PreconditionFailedError:
             if expected_etag is not None and draft.is_local:
                 await self._keep_beside(draft, key, headers)
@@ -329,6 +338,7 @@ class Committer:
         file.note_published(info, generation)
         if headers is not None:
             node.extra = extra_of(node).overlaid(NodeAttributes(headers=headers))
+            file.headers_to_keep = None
         self.versions.note_version(node, info)
         node.is_served = True
 

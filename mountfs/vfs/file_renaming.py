@@ -65,6 +65,7 @@ class FileRenaming:
             key = node.key
             new_key = self._bucket.check_name(new_parent, new_name)
             await self._movable.prepare([node])
+            self._preserver.interrupt(node)  # it is uploaded under the new name instead
             async with self._bucket.locks.hold(key, new_key):
                 if node.is_detached or new_parent.is_detached:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

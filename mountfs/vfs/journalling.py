@@ -20,16 +20,17 @@ from mountfs.data.generation import Generation
 from mountfs.data.journal import INLINE_BYTES
 from mountfs.data.publisher import Edition
 from mountfs.data.replay import MAX_CONFLICT_NAMES, conflict_key
-from mountfs.errors import PreconditionFailedError
+from mountfs.errors import PreconditionFailedError, StoreError
 from mountfs.objects import ObjectId
-from mountfs.vfs.showing import saved_attributes
+from mountfs.vfs.node_attributes import NodeAttributes
+from mountfs.vfs.showing import extra_of, saved_attributes
 from mountfs.vfs.upload_headers import headers_for_content
 
 if TYPE_CHECKING:
     from mountfs.data.pending import Pending
     from mountfs.data.write_back import WriteBack
     from mountfs.meta.node import File
-    from mountfs.objects import ObjectInfo
+    from mountfs.objects import ObjectHeaders, ObjectInfo
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
     from mountfs.vfs.retiring import Retiring
@@ -159,7 +160,6 @@ class Journalling:
             async with self._bucket.locks.hold(key):
                 if pending.key != key:
                     continue
-                pending.set_interruptible(False)
                 return await self._publish_locked(pending, key)
 
     async def _publish_locked(self, pending: Pending, key: str) -> ObjectInfo:
@@ -169,6 +169,7 @@ class Journalling:
         headers = generation.headers
         if file is not None and is_latest:  # attributes may have been set since the close
             headers = headers_for_content(file.node.name, saved_attributes(file.node))
+            file.is_attributed = False
         expected_etag = None
         if self._bucket.config.conflict == "fail":
             expected_etag = generation.expected_etag if file is None else file.expected_etag
@@ -176,14 +177,27 @@ class Journalling:
             key=key, headers=headers, base=generation.base, expected_etag=expected_etag
         )
         try:
-            info = await self._bucket.publisher.publish(pending.draft, edition)
+            info = await self._bucket.publisher.publish(
+                pending.draft, edition, pending.set_interruptible
+            )
         except PreconditionFailedError:
             if expected_etag is None:
                 raise
             return await self._keep_both(pending, edition, file)
         if file is not None:
-            self._note_published(file, pending, info)
+            self._note_published(file, pending, info, headers)
+            info = await self._save_late_attributes(file, info)
         return info
+
+    async def _save_late_attributes(self, file: WrittenFile, info: ObjectInfo) -> ObjectInfo:
+        """Let the store have what was set during the upload of *info*; return what it has then."""
+        if not (file.is_attributed and self._bucket.is_posix) or file.is_waiting:
+            return info
+        try:
+            return await self._committer.versions.rewrite_locked(file.node)
+        except StoreError as error:  # the content is there, and is not to be sent again
+            log.error("the attributes of %r are not in the store: %s", info.key, error)
+            return info
 
     async def _keep_both(
         self, pending: Pending, edition: Edition, file: WrittenFile | None
@@ -193,7 +207,9 @@ class Journalling:
         for number in itertools.count():
             beside = replace(edition, key=conflict_key(edition.key, now, number), expected_etag="")
             try:
-                info = await self._bucket.publisher.publish(pending.draft, beside)
+                info = await self._bucket.publisher.publish(
+                    pending.draft, beside, pending.set_interruptible
+                )
             except PreconditionFailedError:  # another one of this second
                 if number < MAX_CONFLICT_NAMES:
                     continue
@@ -206,12 +222,16 @@ class Journalling:
             self._retiring.retire_soon(file)
         return info
 
-    def _note_published(self, file: WrittenFile, pending: Pending, info: ObjectInfo) -> None:
+    def _note_published(
+        self, file: WrittenFile, pending: Pending, info: ObjectInfo, headers: ObjectHeaders
+    ) -> None:
         del self._files[pending.number]
         node = file.node
         file.expected_etag = info.etag
         if file.stored is pending:
             file.stored = None
+            file.headers_to_keep = None
+            node.extra = extra_of(node).overlaid(NodeAttributes(headers=headers))
             file.base = ObjectId(info.key, info.etag)
             file.base_size_bytes = info.size_bytes
         self._committer.versions.note_version(node, info)
@@ -222,6 +242,15 @@ class Journalling:
                 self._retiring.retire_soon(file)
 
     # -- names
+
+    def interrupt(self, node: File) -> None:
+        """Let an upload of *node* give up the lock of its key, if it only sends parts yet.
+
+        For who is about to wait for that lock: the upload is made again after a while.
+        """
+        file = self._committer.files.get(node.number)
+        if file is not None and file.stored is not None:
+            file.stored.interrupt()
 
     async def settle_outcome(self, node: File) -> None:
         """Wait until it is known what of *node* the store has; the caller holds no lock.

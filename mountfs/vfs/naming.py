@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import StoreError
+from mountfs.errors import PreconditionFailedError, StoreError
 from mountfs.meta.node import Directory, File
 from mountfs.objects import ObjectHeaders
 from mountfs.vfs import posix_rules
@@ -148,6 +148,7 @@ class Naming:
         node = bucket.child(parent, name)
         if isinstance(node, Directory):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        self._preserver.interrupt(node)
         async with self._hold(lambda: node.key):
             if node.is_detached:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -212,17 +213,29 @@ class Naming:
         To the store a directory is there as long as something is in it. To a program it is until it
         is removed.
         """
-        if not _lacks_marker(directory):
+        while _lacks_marker(directory):
+            prefix = directory.prefix
+            async with self._bucket.locks.hold(prefix):
+                if directory.prefix == prefix and _lacks_marker(directory):
+                    await self._put_missing_marker(directory)
+                    return
+
+    async def _put_missing_marker(self, directory: Directory) -> None:
+        """Put the marker of *directory*, whose lock the caller holds; leave one that is there."""
+        saved = saved_attributes(directory) if self._bucket.is_posix else None
+        # Whether there is one no listing may have told, and somebody's metadata may be with it.
+        expected_etag = "" if directory.has_marker is None else None
+        try:
+            with trio.CancelScope(shield=True):
+                await self._bucket.store.put(
+                    directory.prefix, (), headers_for_directory(saved), expected_etag=expected_etag
+                )
+        except PreconditionFailedError:
+            pass  # it is there
+        except StoreError as error:  # what was asked for has been done
+            log.warning("the empty directory %r has no marker: %s", directory.prefix, error)
             return
-        async with self._bucket.locks.hold(directory.prefix):
-            if not _lacks_marker(directory):
-                return
-            saved = saved_attributes(directory) if self._bucket.is_posix else None
-            try:
-                await self._bucket.store.put(directory.prefix, (), headers_for_directory(saved))
-            except StoreError as error:  # what was asked for has been done
-                log.warning("the empty directory %r has no marker: %s", directory.prefix, error)
-                return
+        if not directory.is_detached:
             self._bucket.changes.note_marker(directory, is_there=True)
 
     # -------------------------------------------------------------------------------------------
@@ -290,6 +303,8 @@ class Naming:
             return replace(made, mtime_ns=None, headers=ObjectHeaders())
         # Owners and permissions are the mount's; but git and others look whether a file that they
         # made executable is so.
+        if not mode & EXECUTE_BITS:
+            return NodeAttributes(headers=ObjectHeaders())
         permissions = (self._showing.file_mode & ~EXECUTE_BITS) | (mode & EXECUTE_BITS)
         return NodeAttributes(mode=stat.S_IFMT(mode) | permissions, headers=ObjectHeaders())
 

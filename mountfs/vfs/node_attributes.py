@@ -67,6 +67,18 @@ class NodeAttributes:
         )
 
     @property
+    def is_special(self) -> bool:
+        """Tell whether anything but the headers is known to differ from the defaults."""
+        return not (
+            self.mode is None
+            and self.uid is None
+            and self.gid is None
+            and self.atime_ns is None
+            and self.rdev is None
+            and not self.xattrs
+        )
+
+    @property
     def file_type(self) -> int:
         """The ``S_IFMT`` part of the mode; 0 when the mode is not known."""
         return 0 if self.mode is None else stat.S_IFMT(self.mode)

@@ -126,6 +126,8 @@ def encode_metadata(attributes: NodeAttributes, *, is_content_new: bool) -> dict
     to refuse in time.
     """
     kept = _kept_metadata(attributes, is_content_new=is_content_new)
+    if not attributes.is_special and attributes.mtime_ns is None and attributes.ctime_ns is None:
+        return kept
     metadata = kept | _own_metadata(attributes)
     room_bytes = max(METADATA_MAX_BYTES, metadata_size_bytes(kept))
     for name in _FIRST_TO_GO:

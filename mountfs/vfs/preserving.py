@@ -48,6 +48,11 @@ class Preserver:
         self._retiring = retiring
         self._handles = handles
 
+    def interrupt(self, node: File) -> None:
+        """Let no upload of *node* hold its lock for longer than it must; it is made again."""
+        if self._committer.journalling is not None:
+            self._committer.journalling.interrupt(node)
+
     async def withdraw(self, node: File) -> bool:
         """Let the journal forget *node*; tell whether the store may have an object at its key.
 

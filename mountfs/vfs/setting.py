@@ -13,10 +13,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import trio
+
 from mountfs.attributes import AttributeChanges
-from mountfs.meta.node import Directory, File
+from mountfs.errors import ObjectNotFoundError, PreconditionFailedError
+from mountfs.meta.node import Directory
 from mountfs.vfs import extended_attributes, posix_rules
-from mountfs.vfs.showing import extra_of, saved_attributes
+from mountfs.vfs.showing import extra_of, note_changes, saved_attributes
 from mountfs.vfs.upload_headers import headers_for_directory
 from mountfs.vfs.written_file import written_of
 
@@ -39,7 +42,7 @@ class Setting:
         bucket: where.
         showing: what they show now.
         writing: truncates.
-        committer: publishes what was truncated by name, and knows the headers.
+        committer: saves what was truncated by name, and knows the headers.
     """
 
     def __init__(
@@ -62,12 +65,8 @@ class Setting:
         if changes.size_bytes is not None:
             await self._truncate(node, changes.size_bytes, handle)
         overlay = self._overlay(node, changes)
-        if overlay is None:
-            return
-        if overlay.mtime_ns is not None:
-            node.mtime_ns = overlay.mtime_ns
-            overlay = replace(overlay, mtime_ns=None)
-        await self._lay_over(node, overlay)
+        if overlay is not None:
+            await self._lay_over(node, overlay)
 
     async def set_xattr(self, node: Node, name: bytes, value: bytes, flags: int) -> None:
         """Set ``user.…``.
@@ -93,11 +92,11 @@ class Setting:
         if handle is not None:
             await self._writing.truncate(self._writing.file_of(handle), size_bytes)
             return
-        # Nobody will close it: what this returned for must be in the store.
+        # Nobody will close it: what this returned for must be where a close would have put it.
         temporary = await self._writing.open(node, os.O_WRONLY)
         try:
             await self._writing.truncate(self._writing.file_of(temporary), size_bytes)
-            await self._committer.commit(self._writing.file_of(temporary))
+            await self._committer.settle(self._writing.file_of(temporary))
         finally:
             self._writing.release(temporary)
 
@@ -110,41 +109,50 @@ class Setting:
         return posix_rules.set_attributes(shown, changes, now_ns=time.time_ns())
 
     async def _lay_over(self, node: Node, overlay: NodeAttributes) -> None:
-        """Let *node* show *overlay*, and the store know it if it is to be kept there."""
-        before, mtime_ns = node.extra, node.mtime_ns
-        if isinstance(node, File):
-            file = written_of(node)
-            is_waiting = not node.etag or (file is not None and file.is_dirty)
-            if self._bucket.is_posix and not is_waiting:
-                await self._committer.versions.learn_headers(node)
-            node.extra = extra_of(node).overlaid(overlay)
-            if not self._bucket.is_posix or is_waiting:
-                if file is not None:
-                    file.is_attributed = True
-                return
-        else:
-            node.extra = extra_of(node).overlaid(overlay)
-            if not self._bucket.is_posix:
-                return
-        try:
-            if isinstance(node, File):
-                await self._committer.versions.rewrite_headers(node)
-            else:
-                await self._put_marker(node)
-        except BaseException:
-            node.extra, node.mtime_ns = before, mtime_ns
-            raise
+        """Let the store know *overlay* if it is to be kept there, and *node* show it then.
 
-    async def _put_marker(self, directory: Directory) -> None:
-        if directory.is_detached:
+        Raises:
+            OSError: ESTALE, somebody else has replaced or deleted it; look up again.
+            StoreError: the store could not be told; nothing has changed.
+        """
+        if isinstance(node, Directory):
+            await self._lay_over_directory(node, overlay)
             return
-        if directory.is_root:
-            return  # a bucket has no attributes, and a marker with an empty name cannot be
-        async with self._bucket.locks.hold(directory.prefix):
-            headers = headers_for_directory(saved_attributes(directory))
+        file = written_of(node)
+        is_waiting = not node.etag if file is None else file.is_waiting
+        if is_waiting or not self._bucket.is_posix:
+            note_changes(node, overlay)
+            if file is not None:
+                file.is_attributed = True
+            return
+        versions = self._committer.versions
+        try:
+            await versions.learn_headers(node)
+            await versions.rewrite_headers(node, overlay)
+        except (PreconditionFailedError, ObjectNotFoundError) as error:
+            raise OSError(errno.ESTALE, "the object was replaced") from error
+
+    async def _lay_over_directory(self, directory: Directory, overlay: NodeAttributes) -> None:
+        while True:
+            # A bucket has no attributes, and a marker with an empty name cannot be.
+            if not self._bucket.is_posix or directory.is_root or directory.is_detached:
+                note_changes(directory, overlay)
+                return
+            prefix = directory.prefix
+            async with self._bucket.locks.hold(prefix):
+                if directory.prefix == prefix and not directory.is_detached:
+                    await self._put_marker(directory, overlay)
+                    return
+
+    async def _put_marker(self, directory: Directory, overlay: NodeAttributes) -> None:
+        """Store *overlay* with the marker of *directory*, whose lock the caller holds."""
+        headers = headers_for_directory(saved_attributes(directory, overlay))
+        # What a request that was given up has done nobody knows.
+        with trio.CancelScope(shield=True):
             await self._bucket.store.put(directory.prefix, (), headers)
-            if not directory.is_detached:
-                self._bucket.changes.note_marker(directory, is_there=True)
+        note_changes(directory, replace(overlay, headers=headers))
+        if not directory.is_detached:
+            self._bucket.changes.note_marker(directory, is_there=True)
 
     def _require_posix(self) -> None:
         if not self._bucket.is_posix:

@@ -70,7 +70,7 @@ class Writing:
         retiring: Retiring,
         nursery: trio.Nursery,
     ) -> None:
-        self._streaming = Streaming(bucket)
+        self._streaming = Streaming(bucket, nursery)
         self._namespace = bucket.namespace
         self._store = bucket.store
         self._committer = committer

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mountfs.data.pending import Pending
     from mountfs.data.stream import Stream
     from mountfs.meta.node import File
-    from mountfs.objects import ObjectInfo
+    from mountfs.objects import ObjectHeaders, ObjectInfo
 
 NEVER_PUBLISHED = -1
 """Less than any dirty generation."""
@@ -48,6 +48,8 @@ class WrittenFile:
         generation: of the draft, when it was last published.
         stream: the upload under way of a file that is written in order.
         is_in_order: it may become a stream: new, and written by one write-only handle so far.
+        headers_to_keep: of the version that somebody else has put there, and that is going to be
+            overwritten from here; None if it is the node's own.
         handle_count: how many handles may write to it.
         changed_ns: when it was last written to; 0 if never.
         dirty_since: when it became dirty, on trio's clock.
@@ -55,6 +57,7 @@ class WrittenFile:
             handle is closed: some of the data may be gone.
         commit: the publish under way.
         ending: the end of the stream under way.
+        is_spilling: it is being written to the disk ahead of its close.
         is_pinned: its name is, since the store does not know what is here.
         is_unlinked: no name shows it any more; there is nothing to publish.
         stored: what the journal holds of it while it waits for its upload (``--write-back``).
@@ -72,10 +75,12 @@ class WrittenFile:
         "expected_etag",
         "generation",
         "handle_count",
+        "headers_to_keep",
         "is_attributed",
         "is_exclusive",
         "is_in_order",
         "is_pinned",
+        "is_spilling",
         "is_unlinked",
         "node",
         "stored",
@@ -94,12 +99,14 @@ class WrittenFile:
         self.stream: Stream | None = None
         self.is_in_order = False
         self.handle_count = 0
+        self.headers_to_keep: ObjectHeaders | None = None
         self.changed_ns = 0
         self.dirty_since = 0.0
         self.error: Exception | None = None
         self.commit: Commit | None = None
         self.ending: Commit | None = None
         self.is_pinned = False
+        self.is_spilling = False
         self.is_unlinked = False
         self.stored: Pending | None = None
 
@@ -110,6 +117,11 @@ class WrittenFile:
     def is_dirty(self) -> bool:
         """Tell whether there is something here that was neither published nor journalled."""
         return self.draft is not None and self.draft.generation != self.generation
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether it will be published: what it shows then goes with it."""
+        return self.is_dirty or self.stored is not None or not self.node.etag
 
     @property
     def has_content(self) -> bool:

@@ -101,12 +101,6 @@ class DraftMachine(RuleBasedStateMachine):
         self.model[size_bytes:] = bytes(max(0, size_bytes - len(self.model)))
         self.dropped = {place for place in self.dropped if place < size_bytes}
 
-    @rule(size_bytes=st.integers(0, 90))
-    def allocate(self, size_bytes: int) -> None:
-        """Room for a file makes it as long, and no shorter."""
-        self.run(lambda: self.draft.allocate(size_bytes))
-        self.model.extend(bytes(max(0, size_bytes - len(self.model))))
-
     @rule(start=OFFSETS, length=st.integers(1, 40))
     def zero(self, start: int, length: int) -> None:
         """Zeroed is zero, and no longer."""

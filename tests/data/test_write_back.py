@@ -242,29 +242,27 @@ async def test_dropping_waits_for_a_request_that_is_under_way(
         assert b"x" == await s.read("key")
 
 
-async def test_an_interrupted_file_waits_until_it_is_replaced_or_resumed(
+async def test_an_interrupted_upload_is_made_again(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Nothing of it is under way when `interrupt` returns, and it stays safe on disk."""
+    """While only parts are sent it ends at once, which is no failure; later it does not end."""
     async with opened(tmp_path) as s:
         s.publisher.gate = trio.Event()
         s.publisher.is_interruptible = True
-        first, second = await s.commit("a", b"old"), await s.commit("b", b"kept")
-        for pending in (first, second):
-            while pending.state is not PendingState.UPLOADING:
-                await pending.changed.wait()
-            await s.write_back.interrupt(pending.number)
-        assert [PendingState.HELD] * 2 == [pending.state for pending in (first, second)]
-        assert 0 == s.write_back.in_flight_count
-        assert {"a": b"old", "b": b"kept"} == await read_all(s.journal)
+        pending = await s.commit("key", b"x")
+        await s.publisher.at_gate.wait()
+        changed = pending.changed
+        s.publisher.at_gate = trio.Event()
+        pending.interrupt()
+        s.publisher.is_interruptible = False
+        await changed.wait()
+        assert (PendingState.WAITING, False) == (pending.state, pending.may_have_landed)
+        await s.publisher.at_gate.wait()
+        pending.interrupt()
         s.publisher.gate.set()
-        await trio.sleep(1000)
-        assert {} == s.store.requests
-        await s.commit("a", b"new")
-        s.write_back.resume(second.number)
         await s.write_back.drain()
-        assert (b"new", b"kept") == (await s.read("a"), await s.read("b"))
-        assert 2 == s.store.requests["PUT"]
+        assert ["key", "key"] == s.publisher.started
+        assert (0, 1) == (s.write_back.files.failure_count, s.store.requests["PUT"])
 
 
 async def test_what_fails_is_tried_until_it_succeeds(
@@ -315,7 +313,8 @@ async def test_concurrency_is_bounded(
 
         def watch(request: Request) -> None:
             nonlocal most
-            most = max(most, s.write_back.in_flight_count)
+            states = [pending.state for pending in s.write_back.files.all()]
+            most = max(most, states.count(PendingState.UPLOADING))
 
         s.store.fault_for = watch
         s.store.latency_seconds = 0.1

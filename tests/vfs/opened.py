@@ -47,6 +47,7 @@ async def opening_vfs(
     *,
     metadata: MetadataConfig | None = None,
     is_posix: bool = False,
+    write: WriteConfig | None = None,
 ) -> AsyncIterator[Vfs]:
     """Provide the semantics of *store*; drafts go to *directory*; drain at the end."""
     async with AsyncExitStack() as stack:
@@ -60,7 +61,15 @@ async def opening_vfs(
         kernel = NoKernel()
         vfs = await enter(
             open_vfs(
-                config, WriteConfig(), namespace, blocks, store, staging, publisher, kernel, kernel
+                config,
+                write or WriteConfig(),
+                namespace,
+                blocks,
+                store,
+                staging,
+                publisher,
+                kernel,
+                kernel,
             )
         )
         yield vfs
