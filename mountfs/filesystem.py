@@ -111,8 +111,8 @@ class Filesystem:
         self._learner = learner
         self._drafts = drafts
         self._streams: dict[int, DirectoryStream] = {}
-        self._begun: set[int] = set()
-        """Handles that were read from the start."""
+        self._added_counts: dict[int, int] = {}
+        """How many names had been added when a handle was opened; -1 once it was read."""
         self._next_handle = 1
 
     # -- names
@@ -241,6 +241,7 @@ class Filesystem:
         self._next_handle += 1
         if inode != self._control.inode:
             self._streams[handle] = self._namespace.open_directory(self.directory_of(inode))
+            self._added_counts[handle] = self._namespace.changes.added_count
         return handle
 
     def entries_if_ready(
@@ -275,17 +276,18 @@ class Filesystem:
         return found
 
     def begin_entries(self, handle: int) -> None:
-        """Note that *handle* is read from the start; if not for the first time, list again.
+        """Note that *handle* is read from the start, and show what was made since it was opened.
 
         What ``rewinddir`` shows is the directory as of now. Index 0 does not tell: an empty
         directory is read twice from there, since ``.`` and ``..`` come before it.
         """
         stream = self._streams.get(handle)
-        if stream is not None and handle in self._begun:
+        added_count = self._added_counts.get(handle)
+        if stream is not None and added_count != self._namespace.changes.added_count:
             directory = stream.directory
             stream.close()
             self._streams[handle] = self._namespace.open_directory(directory)
-        self._begun.add(handle)
+        self._added_counts[handle] = -1
 
     def control_names(self, inode: int) -> list[bytes]:
         """Return the names in the control directory, if *inode* is that one; else nothing."""
@@ -293,7 +295,7 @@ class Filesystem:
 
     def release_directory(self, handle: int) -> None:
         """Close a directory handle."""
-        self._begun.discard(handle)
+        self._added_counts.pop(handle, None)
         stream = self._streams.pop(handle, None)
         if stream is not None:
             stream.close()

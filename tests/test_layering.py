@@ -46,8 +46,9 @@ HOMES = {
     "torch": {"datasets"},
     "tqdm": {"command"},
     "trio": {"store", "meta", "data", "semantics", "fuse", "command"},
+    "zstandard": {"datasets"},
     # of the standard library, but as telling
-    "argparse": {"command"},
+    "argparse": {"command", "datasets"},
     "tomllib": {"command"},
     "xml": {"store"},
 }

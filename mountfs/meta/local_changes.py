@@ -40,9 +40,13 @@ class LocalChanges:
     Args:
         numbers: for new nodes.
         sent: which LISTs are in flight.
+
+    Attributes:
+        added_count: names that were added anywhere so far.
     """
 
     def __init__(self, numbers: Iterator[int], sent: SentLists) -> None:
+        self.added_count = 0
         self._numbers = numbers
         self._sent = sent
 
@@ -183,6 +187,7 @@ class LocalChanges:
     # -----------------------------------------------------------------------------------------
 
     def _note_added(self, parent: Directory, key: bytes, mtime_ns: int | None) -> None:
+        self.added_count += 1
         parent.coverage.add(key)
         parent.mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
         parent.listing = None  # may have passed this key; who opens the directory now must see it
