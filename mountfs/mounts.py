@@ -47,7 +47,8 @@ class Mount:
 
 def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
     """Return the mount table of this process, in the order in which things were mounted."""
-    return [_parse_line(line) for line in mountinfo.read_bytes().splitlines()]
+    # Not splitlines(): a mountpoint may hold a carriage return.
+    return [_parse_line(line) for line in mountinfo.read_bytes().split(b"\n") if line]
 
 
 def top_mount_at(path: str, mounts: list[Mount]) -> Mount | None:

@@ -196,21 +196,21 @@ class WriteBack:
         self.files.forget(pending, PendingState.DROPPED)
         return pending.may_have_landed
 
-    async def wait_for(self, number: int) -> ObjectInfo | None:
+    async def wait_for(self, number: int, *, is_patient: bool = True) -> ObjectInfo | None:
         """Wait until *number*, or what has replaced it, is in the bucket; start it at once.
 
         Returns what was published; None if that was before, or if it was dropped.
 
         Raises:
-            StoreError: an attempt was refused, and trying again may not mend it. It goes on being
-                tried.
+            StoreError: an attempt was refused, and trying again may not mend it; unless patient,
+                any attempt that failed. It goes on being tried.
 
         Cancellation: it goes on.
         """
         pending = self.files.get(number)
         if pending is None:
             return None
-        last = await self._follow(pending, pending.attempts)
+        last = await self._follow(pending, pending.attempts, is_patient=is_patient)
         if not last.has_ended and last.error is not None:
             raise last.error
         return last.info
@@ -231,10 +231,10 @@ class WriteBack:
 
     # Behind it.
 
-    async def _follow(self, pending: Pending, attempts: int) -> Pending:
+    async def _follow(self, pending: Pending, attempts: int, *, is_patient: bool = True) -> Pending:
         """Wait until *pending*, or what has replaced it, has ended or is refused; return that one.
 
-        A refusal counts if it is the answer to an attempt after the first *attempts*.
+        A refusal (unless patient, any failure) counts after the first *attempts*.
         """
         while True:
             if pending.successor is not None:
@@ -243,7 +243,8 @@ class WriteBack:
             elif pending.has_ended:
                 return pending
             elif pending.state is PendingState.WAITING:
-                if pending.is_refused and pending.attempts > attempts:
+                has_failed = pending.is_refused or (not is_patient and pending.error is not None)
+                if has_failed and pending.attempts > attempts:
                     return pending
                 if pending.attempts == attempts:
                     self._queue.hasten(pending)

@@ -79,7 +79,8 @@ class Committer:
         """
         await self.settle(file)
         if self.journalling is not None and file.stored is not None:
-            await self.journalling.write_back.wait_for(file.stored.number)
+            # It goes on being tried whatever this says, so the next fsync may succeed.
+            await self.journalling.write_back.wait_for(file.stored.number, is_patient=False)
 
     async def settle(self, file: WrittenFile) -> None:
         """Return when what was written is where a close promises it to be; else as `commit`."""
