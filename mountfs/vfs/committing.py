@@ -79,8 +79,9 @@ class Committer:
         """
         await self.settle(file)
         if self.journalling is not None and file.stored is not None:
-            # It goes on being tried whatever this says, so the next fsync may succeed.
             await self.journalling.write_back.wait_for(file.stored.number, is_patient=False)
+            if file.error is not None:
+                raise copy.copy(file.error) from file.error
 
     async def settle(self, file: WrittenFile) -> None:
         """Return when what was written is where a close promises it to be; else as `commit`."""

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from mountfs.errors import StoreError
-from mountfs.keys import KEY_MAX_BYTES
+from mountfs.keys import KEY_MAX_BYTES, sort_key
 from mountfs.meta.subtree import SubtreeTooLargeError
 from mountfs.objects import ObjectId, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from mountfs.meta.node import Directory, File
+    from mountfs.meta.node import Directory, File, Node
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
     from mountfs.vfs.movable import Movable
@@ -63,6 +63,8 @@ class DirectoryRenaming:
         self._committer = committer
         self._movable = movable
         self._naming = naming
+        self._leftovers: dict[str, set[str]] = {}
+        """The keys of copies that renames which have failed may have left, by the new prefix."""
 
     async def rename(
         self, node: Directory, new_parent: Directory, new_name: bytes, target: Directory | None
@@ -95,20 +97,25 @@ class DirectoryRenaming:
         old_prefix, old_parent, old_key = node.prefix, node.parent, node.entry_key
         new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
         new_key = new_name + b"/"
-        if target is not None and (
-            await bucket.namespace.has_children(target) or not target.is_empty
-        ):
-            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        if target is not None:
+            await self._clear(target)
         objects = await self._list(node)
-        _check_lengths(objects, old_prefix, new_prefix)
+        keys = [info.key for info in objects]
+        keys += [file.key for file in self._movable.written_below(old_prefix)]
+        _check_lengths(keys, old_prefix, new_prefix)
         bucket.changes.pin(old_parent, old_key)
         bucket.changes.pin(new_parent, new_key)
         try:
+            # What is there when this fails does not stand in the way of the next attempt.
+            self._leftovers[new_prefix] = {
+                new_prefix + source.key[len(old_prefix) :] for source in objects
+            }
             copied = await self._copy_all(objects, old_prefix, new_prefix)
             # From the first delete on there is no way back.
             with trio.CancelScope(shield=True):
                 await self._move_in_journal(old_prefix, new_prefix, copied)
                 await self._delete(node, objects, old_prefix, new_prefix)
+                del self._leftovers[new_prefix]
                 bucket.changes.move(node, new_parent, new_name, mtime_ns=time.time_ns())
                 if target is not None and not node.has_marker:
                     node.has_marker = None  # that of the target has become its own
@@ -117,6 +124,22 @@ class DirectoryRenaming:
         finally:
             bucket.changes.unpin(old_parent, old_key)
             bucket.changes.unpin(new_parent, new_key)
+
+    async def _clear(self, target: Directory) -> None:
+        """Let *target* show nothing, if that is all that there is but for copies that we left.
+
+        Raises:
+            OSError: ENOTEMPTY.
+            StoreError: the store could not be asked.
+        """
+        if not await self._bucket.namespace.has_children(target) and target.is_empty:
+            return
+        left = self._leftovers.get(target.prefix, set())
+        found = {info.key for info in await self._list(target)} if left else {""}
+        if not found <= left or self._movable.written_below(target.prefix):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+        for node in _bottom_up(target):
+            self._bucket.changes.remove(node)
 
     async def _list(self, node: Directory) -> list[ObjectInfo]:
         limit = self._bucket.config.rename_dir_limit
@@ -219,6 +242,17 @@ class DirectoryRenaming:
                 self._bucket.namespace.note_stale(node)
 
 
+def _bottom_up(top: Directory) -> list[Node]:
+    """Return everything below *top*, the content of each directory ahead of it."""
+    found: list[Node] = []
+    pending = [top]
+    while pending:
+        directory = pending.pop()
+        found += [*directory.subdirectories.values(), *directory.files.values()]
+        pending.extend(directory.subdirectories.values())
+    return found[::-1]
+
+
 def _files_below(top: Directory) -> Iterator[File]:
     pending = [top]
     while pending:
@@ -227,11 +261,9 @@ def _files_below(top: Directory) -> Iterator[File]:
         yield from list(directory.files.values())
 
 
-def _check_lengths(objects: list[ObjectInfo], old_prefix: str, new_prefix: str) -> None:
-    """Refuse before the first copy what the last one would fail with."""
-    more = len(new_prefix.encode("utf-8", "surrogateescape")) - len(
-        old_prefix.encode("utf-8", "surrogateescape")
-    )
-    for info in objects if more > 0 else ():
-        if len(info.key.encode("utf-8", "surrogateescape")) + more > KEY_MAX_BYTES:
-            raise OSError(errno.ENAMETOOLONG, f"{info.key!r} would have too long a key")
+def _check_lengths(keys: Iterable[str], old_prefix: str, new_prefix: str) -> None:
+    """Refuse before the first copy what the last one, or a later publish, would fail with."""
+    more = len(sort_key(new_prefix)) - len(sort_key(old_prefix))
+    for key in keys if more > 0 else ():
+        if len(sort_key(key)) + more > KEY_MAX_BYTES:
+            raise OSError(errno.ENAMETOOLONG, f"{key!r} would have too long a key")

@@ -7,6 +7,7 @@ last: under the lock, nothing of it is on its way.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from mountfs.vfs.written_file import WrittenFile
 
 log = logging.getLogger(__name__)
+
+HEADERS_SECONDS = 1.0
+"""How long a close waits for what the store keeps with the object that it overwrites. After a crash
+only what was known by then is kept."""
 
 OUTCOME_SECONDS = 10.0
 """The kernel holds the directory meanwhile, so nobody else can do anything in it."""
@@ -86,7 +91,9 @@ class Journalling:
             StoreError: what is needed of the base could not be fetched.
         """
         node = file.node
-        await self._committer.versions.learn_headers(node)
+        # The publish asks again. A close needs the disk only: the store may be away.
+        with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError):
+            await self._committer.versions.learn_headers(node)
         while True:
             key = node.key
             if file.draft is not None and file.stored is not None and not file.draft.is_local:
@@ -168,6 +175,7 @@ class Journalling:
         is_latest = file is not None and file.stored is pending
         headers = generation.headers
         if file is not None and is_latest:  # attributes may have been set since the close
+            await self._committer.versions.learn_headers(file.node)
             headers = headers_for_content(file.node.name, saved_attributes(file.node))
             file.is_attributed = False
         expected_etag = None
@@ -218,8 +226,12 @@ class Journalling:
         log.error("%r was changed by somebody else; ours is %r now", edition.key, beside.key)
         if file is not None and file.stored is pending:
             file.stored = None
-            self._committer.discard(file)
-            self._retiring.retire_soon(file)
+            # Who has it open can go on to read what was written.
+            file.base, file.base_size_bytes = ObjectId(info.key, info.etag), info.size_bytes
+            file.error = OSError(errno.ESTALE, "the object was changed by somebody else")
+            if not file.handle_count:
+                self._committer.discard(file)
+                self._retiring.retire_soon(file)
         return info
 
     def _note_published(

@@ -128,7 +128,9 @@ class WrittenFile:
         """Tell whether the content is to be read from here, and not from the store."""
         if self.draft is None:
             return self.stored is not None or self.is_failed
-        return self.is_unlinked or self.stored is not None or self.is_dirty
+        if self.is_unlinked or self.error is not None:
+            return True
+        return self.stored is not None or self.is_dirty
 
     @property
     def is_failed(self) -> bool:
