@@ -48,6 +48,14 @@ class Retiring:
         if not file.handle_count:
             self.retire_soon(file)
 
+    async def give_up_name(self, file: WrittenFile) -> None:
+        """Let the name of *file*, which has failed, show what the store has.
+
+        Who has it open goes on to get the error; who looks again does not.
+        """
+        self._committer.discard(file)
+        await self._kernel.invalidate_entry(file.node.parent.number, file.node.name)
+
     def retire_soon(self, file: WrittenFile) -> None:
         """Begin to `retire` *file*."""
         self._nursery.start_soon(self._retire_quietly, file)

@@ -124,6 +124,9 @@ class Writing:
         if node.is_stale:
             raise OSError(errno.ESTALE, "the object was replaced")
         file = self.written(node)
+        if file.error is not None:  # of others, who have not closed it yet
+            await self._retiring.give_up_name(file)
+            raise OSError(errno.ESTALE, "what was written to it was not stored")
         handle = self._add_handle(file, flags)  # first: `file` stays as long as it has one
         try:
             if flags & os.O_TRUNC:
