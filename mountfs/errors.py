@@ -12,6 +12,7 @@
         ├── BucketNotFoundError        no bucket has this name
         ├── UploadNotFoundError        no multipart upload has this id
         ├── PreconditionFailedError    the object is no longer the version that was asked for
+        │   └── BaseGoneError          nor is that of which untouched bytes are needed
         ├── RangeError                 the range lies outside of the object
         ├── AccessDeniedError          the credentials are good and do not suffice
         ├── CredentialsError           the credentials are missing, wrong or expired
@@ -32,6 +33,8 @@ application sees is chosen in `mountfs.fuse.errno_map`, the exit code of the com
 """
 
 from __future__ import annotations
+
+import copy
 
 
 class MountfsError(Exception):
@@ -104,6 +107,10 @@ class PreconditionFailedError(StoreError):
     """
 
 
+class BaseGoneError(PreconditionFailedError):
+    """The version is gone of which a change needs the untouched bytes. Nothing was changed."""
+
+
 class RangeError(StoreError):
     """The range lies outside of the object."""
 
@@ -173,3 +180,9 @@ class ConflictError(StoreUnavailableError):
 
 class DeadlineError(StoreUnavailableError):
     """The store did not answer in time."""
+
+
+def raise_again(error: Exception | None) -> None:
+    """Raise what others have met too, if anything: a copy, since each raise adds to a traceback."""
+    if error is not None:
+        raise copy.copy(error) from error

@@ -144,8 +144,8 @@ class Filesystem:
         if node is None:
             if (
                 thread
-                and self.creators.use_credit(thread, parent)
                 and self._namespace.is_known_absent(directory, name)
+                and self.creators.may_believe(thread, parent)
             ):
                 self.creators.note_missed(thread, parent, name)
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))

@@ -16,7 +16,12 @@ from mountfs.data.part_plan import CopyPart, plan_parts
 from mountfs.data.sending_room import SendingRoom
 from mountfs.data.stream import Stream
 from mountfs.data.upload import OutgoingPart, Upload
-from mountfs.errors import ObjectNotFoundError, ObjectTooLargeError, PreconditionFailedError
+from mountfs.errors import (
+    BaseGoneError,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    PreconditionFailedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 COPIES_IN_FLIGHT = 16
 """Of one object; no measurement behind it."""
+
+_GONE = (PreconditionFailedError, ObjectNotFoundError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +122,9 @@ class Publisher:
                 before the request that makes it.
 
         Raises:
-            PreconditionFailedError: the key holds something else than expected, or the base is
-                gone; nothing was changed.
+            PreconditionFailedError: the key holds something else than expected; nothing was
+                changed.
+            BaseGoneError: the version is gone of which it needs bytes; nothing was changed.
             ObjectTooLargeError: the store takes no such object.
             StoreError: the store could not take it; what was there is still there.
             OSError: the staging file could not be read.
@@ -171,7 +179,6 @@ class Publisher:
             return await self._store.copy(source, key, headers, size_bytes=size_bytes)
         if headers is None:
             headers = (await self._store.head_details(source.key)).headers
-        upload = self._begin(key, headers)
         plan = self._plan(key, size_bytes, base_bytes=size_bytes, extents=())
         upload = self._begin(key, headers)
         try:
@@ -220,7 +227,7 @@ class Publisher:
             await _leave_interruptible(tell)
         except BaseException as error:
             await upload.abort()
-            if base is not None and isinstance(error, ObjectNotFoundError):
+            if base is not None and isinstance(error, _GONE):
                 raise _gone(base) from error
             raise
         return await upload.complete(edition.expected_etag)
@@ -252,7 +259,7 @@ class Publisher:
                     memoryview(await self._store.get(base, begin, min(begin + step, stop)))
                     for begin in range(start, stop, step)
                 ]
-            except ObjectNotFoundError as error:
+            except _GONE as error:
                 raise _gone(base) from error
 
         return read_base
@@ -285,8 +292,8 @@ async def _leave_interruptible(tell: Callable[[bool], None]) -> None:
     tell(False)  # no await before the request
 
 
-def _gone(base: ObjectId) -> PreconditionFailedError:
-    return PreconditionFailedError(f"{base.key!r} is gone, whose untouched bytes are needed")
+def _gone(base: ObjectId) -> BaseGoneError:
+    return BaseGoneError(f"{base.key!r} is gone, whose untouched bytes are needed")
 
 
 def _tell_nobody(is_interruptible: bool) -> None:

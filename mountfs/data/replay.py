@@ -8,23 +8,22 @@ another name beside it.
 from __future__ import annotations
 
 import logging
-import posixpath
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
 
+from mountfs.data.conflict import publish_beside
 from mountfs.data.own_content import is_own_content
 from mountfs.data.stored_draft import StoredDraft
 from mountfs.errors import (
+    BaseGoneError,
     ObjectNotFoundError,
     PreconditionFailedError,
     RequestRejectedError,
     StoreError,
     StoreUnavailableError,
 )
-from mountfs.keys import KEY_MAX_BYTES, NAME_MAX_BYTES, sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,9 +47,6 @@ waits for this, and what remains is not lost."""
 
 DELAY_SECONDS = 1.0
 """Before the second attempt; it doubles."""
-
-MAX_CONFLICT_NAMES = 100
-"""Of one file in one second; somebody else makes them as fast as we do otherwise."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +86,7 @@ async def replay_journal(
         store: of the same bucket.
         publish: makes an object of a draft, with its headers and its base, under a key; raises
             `PreconditionFailedError` if the key holds something else than the expected etag ("" for
-            nothing; None is not to be checked) or the base is gone.
+            nothing; None is not to be checked), `BaseGoneError` if the base is gone.
         progress: called after each file.
 
     Raises:
@@ -109,21 +105,6 @@ async def replay_journal(
             await limiter.acquire_on_behalf_of(entries[0])
             nursery.start_soon(player.play, entries, limiter)
     return report
-
-
-def conflict_key(key: str, time_text: str, number: int = 0) -> str:
-    """Return the key of our version of *key*: ``model.conflict-20250131T235959Z.pt``.
-
-    The time stands before the extension, so that programs still know what the file is. *number*
-    tells several ones of one second apart. The name is cut where it would be too long.
-    """
-    directory, name = posixpath.split(key)
-    stem, extension = posixpath.splitext(name)
-    mark = f".conflict-{time_text}" + (f"-{number}" if number else "") + extension
-    prefix = f"{directory}/" if directory else ""
-    room = min(NAME_MAX_BYTES, KEY_MAX_BYTES - len(sort_key(prefix))) - len(sort_key(mark))
-    cut = sort_key(stem)[: max(room, 0)].decode("utf-8", "ignore")
-    return f"{prefix}{cut if len(sort_key(stem)) > room else stem}{mark}"
 
 
 class _Player:
@@ -190,10 +171,9 @@ class _Player:
                 return
             try:
                 etag = (await self._publish_if(draft, entry.key, etag)).etag
+            except BaseGoneError:
+                raise
             except PreconditionFailedError:
-                if await self._look_up(entry.key) == found:
-                    # The key is as it was, so the base under another key is gone.
-                    raise
                 continue
             break
         await self._end(entry, etag)
@@ -210,25 +190,14 @@ class _Player:
 
     async def _keep_both(self, entry: JournalEntry, draft: StoredDraft) -> None:
         """Publish *entry* beside what somebody else has put under its key."""
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        for number in range(MAX_CONFLICT_NAMES):
-            key = conflict_key(entry.key, now, number)
-            try:
-                info = await self._publish_if(draft, key, "")
-            except PreconditionFailedError:
-                if await self._look_up(key) is None:
-                    raise  # the base is gone
-                continue
-            break
-        else:
-            raise StoreUnavailableError(f"no free name for our version of {entry.key!r}")
+        info = await publish_beside(entry.key, lambda key: self._publish_if(draft, key, ""))
         await self._end(entry, info.etag, is_elsewhere=True)
-        self._report.conflicts.append((entry.key, key))
+        self._report.conflicts.append((entry.key, info.key))
         log.warning(
             "%r was changed by somebody else after a mount that died had written it; both are "
             "kept, ours is now %r",
             entry.key,
-            key,
+            info.key,
         )
 
     async def _end(self, entry: JournalEntry, etag: str, *, is_elsewhere: bool = False) -> None:

@@ -273,11 +273,18 @@ class Upload:
             del self._scopes[number]
             if part is not None:
                 self._room.give_back(part.memory_bytes)
-                is_good = number in self._parts and self.error is None and not self._is_over
-                if is_good and part.acknowledge is not None:
-                    part.acknowledge()
+                if number in self._parts and self.error is None and not self._is_over:
+                    self._acknowledge(part)
             self._changed.set()
             self._changed = trio.Event()
+
+    def _acknowledge(self, part: OutgoingPart) -> None:
+        try:
+            if part.acknowledge is not None:
+                part.acknowledge()
+        except Exception as error:  # a bug must not end the mount
+            log.exception("part %d of %r was sent and cannot be noted", part.number, self.key)
+            self._fail(StoreUnavailableError(f"internal error: {error!r}"))
 
     async def _begin(self) -> None:
         async with self._begin_lock:

@@ -104,14 +104,19 @@ class ChangeOperations:
         name = check_name(bytes(request.body[abi.CREATE_IN.size : -1]))
         opener = self._last_close.identify(request.pid)
         caller = Caller(request.uid, request.gid, request.pid)
-        made = self._changes.create(request.inode, name, flags, mode, umask, caller)
-        return self._create_later(made, flags, opener)
+        arguments = request.inode, name, flags, mode, umask, caller
+        made = self._changes.create_if_ready(*arguments)
+        if made is not None:
+            return self._created(*made, flags, opener)
+        return self._create_later(self._changes.create(*arguments), flags, opener)
+
+    def _created(self, entry: Entry, handle: int, flags: int, opener: Opener) -> bytes:
+        return pack_entry(entry) + self._opened(handle, entry.attributes.inode, flags, opener)
 
     async def _create_later(
         self, made: Awaitable[tuple[Entry, int]], flags: int, opener: Opener
     ) -> bytes:
-        entry, handle = await made
-        return pack_entry(entry) + self._opened(handle, entry.attributes.inode, flags, opener)
+        return self._created(*await made, flags, opener)
 
     def _write(self, request: Request) -> Answer:
         body = request.body

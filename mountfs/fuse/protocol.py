@@ -42,6 +42,12 @@ class Contents(Protocol):
         """Return a handle; with ``O_TRUNC`` in *flags* the file is empty then."""
         ...
 
+    def create_if_ready(
+        self, parent: int, name: bytes, flags: int, mode: int, umask: int, caller: Caller
+    ) -> tuple[Entry, int] | None:
+        """Make a file if that needs no waiting; else do nothing and return None."""
+        ...
+
     def create(
         self, parent: int, name: bytes, flags: int, mode: int, umask: int, caller: Caller
     ) -> Awaitable[tuple[Entry, int]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
+
+from mountfs.errors import raise_again
 
 if TYPE_CHECKING:
     from mountfs.meta.listing import Listing
@@ -58,8 +59,7 @@ class DirectoryStream:
                 found.append((index, node))
         if found or listing.is_complete:
             return found
-        if listing.error is not None:
-            raise copy.copy(listing.error) from listing.error
+        raise_again(listing.error)
         return None
 
     async def entries_from(self, index: int, count: int = MAX_ENTRIES) -> list[tuple[int, Node]]:

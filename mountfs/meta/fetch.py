@@ -6,13 +6,12 @@ cancelled while others wait. What fails is reported to all who wait and is not r
 
 from __future__ import annotations
 
-import copy
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from mountfs.errors import StoreError, StoreUnavailableError
+from mountfs.errors import StoreError, StoreUnavailableError, raise_again
 from mountfs.meta.answer import apply_answer, read_page
 from mountfs.meta.position import start_after
 from mountfs.meta.sent_lists import SentLists
@@ -74,9 +73,7 @@ class Flight:
             StoreError: the LIST failed.
         """
         await self._landed.wait()
-        if self._error is not None:
-            # A copy: many may wait, and each raise adds its own traceback.
-            raise copy.copy(self._error) from self._error
+        raise_again(self._error)
 
     def covers(self, position: bytes) -> bool:
         """Tell whether the answer says something of *position*."""

@@ -179,7 +179,13 @@ class LocalChanges:
         self._note_changed(directory, MARKER)
 
     def note_stale(self, node: Node) -> None:
-        """Note that the store denied *node*: only a LIST that is sent later makes it fresh."""
+        """Note that the store denied *node*: only a LIST that is sent later makes it fresh.
+
+        It may be denied again, by requests that were under way: a LIST that was sent in between
+        knows better, and is not held up.
+        """
+        if node.fetched_at == NEVER:
+            return
         node.fetched_at = NEVER
         if not node.is_detached:
             self._note_changed(node.parent, node.entry_key)

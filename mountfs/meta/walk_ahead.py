@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import AccessDeniedError, StoreError, StoreUnavailableError
+from mountfs.errors import AccessDeniedError, StoreError, StoreUnavailableError, raise_again
 from mountfs.keys import decode_name
 from mountfs.meta.coverage import END
 from mountfs.meta.flat_scan import FlatScan
@@ -53,8 +52,7 @@ class Scan:
             StoreError: the mount is being closed.
         """
         await self._page_done.wait()
-        if self._error is not None:
-            raise copy.copy(self._error) from self._error
+        raise_again(self._error)
         return not self._has_failed
 
     def note_page(self) -> None:

@@ -7,22 +7,19 @@ object under it, and freezes the draft, so that what it sends is one state of th
 
 from __future__ import annotations
 
-import copy
 import errno
-import itertools
 import logging
-import time
 from typing import TYPE_CHECKING
 
 import trio
 
+from mountfs.data.conflict import publish_beside
 from mountfs.data.publisher import Edition
-from mountfs.data.replay import MAX_CONFLICT_NAMES, conflict_key
 from mountfs.errors import (
-    ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
     StoreUnavailableError,
+    raise_again,
 )
 from mountfs.store.malloc import give_back_freed_memory
 from mountfs.vfs.node_attributes import NodeAttributes
@@ -80,8 +77,7 @@ class Committer:
         await self.settle(file)
         if self.journalling is not None and file.stored is not None:
             await self.journalling.write_back.wait_for(file.stored.number, is_patient=False)
-            if file.error is not None:
-                raise copy.copy(file.error) from file.error
+            raise_again(file.error)
 
     async def settle(self, file: WrittenFile) -> None:
         """Return when what was written is where a close promises it to be; else as `commit`."""
@@ -94,10 +90,8 @@ class Committer:
                 self._nursery.start_soon(self._run, file, file.commit)
             commit = file.commit
             await commit.is_over.wait()
-            if commit.error is not None:
-                raise copy.copy(commit.error) from commit.error
-        if file.error is not None:
-            raise copy.copy(file.error) from file.error
+            raise_again(commit.error)
+        raise_again(file.error)
 
     async def commit_below(self, prefix: str) -> None:
         """Return when everything that was written below *prefix* is in the store.
@@ -144,8 +138,7 @@ class Committer:
                 self._nursery.start_soon(self._run_end_stream, file, file.ending)
             ending = file.ending
             await ending.is_over.wait()
-            if ending.error is not None:
-                raise copy.copy(ending.error) from ending.error
+            raise_again(ending.error)
 
     async def recover_dropped(self, file: WrittenFile) -> None:
         """Make what only the store has of *file* readable again.
@@ -301,8 +294,6 @@ class Committer:
                 )
                 info = await self._publisher.publish(draft, edition)
             draft.rebase(info.size_bytes)
-        except ObjectNotFoundError as error:
-            raise OSError(errno.ESTALE, "what it was changed on top of is gone") from error
         except PreconditionFailedError:
             if expected_etag is not None and draft.is_local:
                 await self._keep_beside(draft, key, headers)
@@ -319,18 +310,13 @@ class Committer:
 
     async def _keep_beside(self, draft: Draft, key: str, headers: ObjectHeaders) -> None:
         """Store what must not replace *key* beside it."""
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        for number in itertools.count():
-            beside = conflict_key(key, now, number)
+
+        async def publish(beside: str) -> ObjectInfo:
             edition = Edition(key=beside, headers=headers, expected_etag="")
-            try:
-                await self._publisher.publish(draft, edition)
-            except PreconditionFailedError:  # another one of this second
-                if number < MAX_CONFLICT_NAMES:
-                    continue
-                raise
-            break
-        log.error("%r was changed by somebody else; what was written here is %r", key, beside)
+            return await self._publisher.publish(draft, edition)
+
+        info = await publish_beside(key, publish)
+        log.error("%r was changed by somebody else; what was written here is %r", key, info.key)
 
     def _note_published(
         self, file: WrittenFile, info: ObjectInfo, generation: int, headers: ObjectHeaders | None

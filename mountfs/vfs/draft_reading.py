@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 from mountfs.data.draft import DroppedError
+from mountfs.errors import raise_again
 
 if TYPE_CHECKING:
     from mountfs.meta.node import File
@@ -31,8 +31,8 @@ class DraftReading:
     ) -> bytes | tuple[memoryview, ...] | None:
         """Return up to *size_bytes* from *start* on if they are in memory; nothing at the end."""
         draft = file.draft
-        if file.is_failed and file.error is not None:
-            raise copy.copy(file.error) from file.error
+        if file.is_failed:
+            raise_again(file.error)
         stop = min(start + size_bytes, file.node.size_bytes)
         if start >= stop:
             return b""
@@ -54,8 +54,8 @@ class DraftReading:
             OSError, StoreError: they could not be had.
         """
         while file.has_content:
-            if file.is_failed and file.error is not None:
-                raise copy.copy(file.error) from file.error
+            if file.is_failed:
+                raise_again(file.error)
             stop = min(start + size_bytes, file.node.size_bytes)
             if start >= stop:
                 return b""

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import logging
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
+from mountfs.data.conflict import publish_beside
 from mountfs.data.generation import Generation
 from mountfs.data.journal import INLINE_BYTES
 from mountfs.data.publisher import Edition
-from mountfs.data.replay import MAX_CONFLICT_NAMES, conflict_key
 from mountfs.errors import PreconditionFailedError, StoreError
 from mountfs.objects import ObjectId
 from mountfs.vfs.node_attributes import NodeAttributes
@@ -211,19 +209,16 @@ class Journalling:
         self, pending: Pending, edition: Edition, file: WrittenFile | None
     ) -> ObjectInfo:
         """Publish ours beside what somebody else has put there; the name shows theirs."""
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        for number in itertools.count():
-            beside = replace(edition, key=conflict_key(edition.key, now, number), expected_etag="")
-            try:
-                info = await self._bucket.publisher.publish(
-                    pending.draft, beside, pending.set_interruptible
-                )
-            except PreconditionFailedError:  # another one of this second
-                if number < MAX_CONFLICT_NAMES:
-                    continue
-                raise
-            break
-        log.error("%r was changed by somebody else; ours is %r now", edition.key, beside.key)
+
+        async def publish(beside: str) -> ObjectInfo:
+            return await self._bucket.publisher.publish(
+                pending.draft,
+                replace(edition, key=beside, expected_etag=""),
+                pending.set_interruptible,
+            )
+
+        info = await publish_beside(edition.key, publish)
+        log.error("%r was changed by somebody else; ours is %r now", edition.key, info.key)
         if file is not None and file.stored is pending:
             file.stored = None
             # Who has it open can go on to read what was written.

@@ -59,14 +59,15 @@ class Naming:
         self._writing = writing
         self._preserver = preserver
 
-    async def create(
+    def create_if_absent(
         self, parent_inode: int, name: bytes, flags: int, mode: int, caller: Caller
-    ) -> tuple[File, int]:
+    ) -> tuple[File, int] | None:
         """Make a file and open it; return it and the handle. The store learns of it at the close.
+
+        Returns: None if it has appeared since the kernel looked.
 
         Raises:
             OSError: EEXIST with ``O_EXCL``; EISDIR; as `Bucket.check_name` says.
-            StoreError: it appeared meanwhile, and could not be opened.
         """
         bucket = self._bucket
         parent = bucket.directory(parent_inode)
@@ -74,14 +75,30 @@ class Naming:
         known = parent.child(name)
         if isinstance(known, Directory):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if known is not None:  # it appeared since the kernel looked
+        if known is not None:
             if flags & os.O_EXCL:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            return known, await self._writing.open(known, flags)
+            return None
         now_ns = time.time_ns()
         node = bucket.changes.create_file(parent, name, mtime_ns=now_ns)
         node.extra = self._attributes(parent, stat.S_IFREG | mode, caller, now_ns)
         return node, self._writing.open_created(node, flags)
+
+    async def create(
+        self, parent_inode: int, name: bytes, flags: int, mode: int, caller: Caller
+    ) -> tuple[File, int]:
+        """Do the same, and open what has appeared.
+
+        Raises:
+            OSError: as `create_if_absent`; as `Writing.open`.
+            StoreError: it has appeared, and could not be opened.
+        """
+        made = self.create_if_absent(parent_inode, name, flags, mode, caller)
+        if made is not None:
+            return made
+        node = self._bucket.child(self._bucket.directory(parent_inode), name)
+        assert isinstance(node, File), "no await since it was seen"
+        return node, await self._writing.open(node, flags)
 
     async def make_directory(
         self, parent_inode: int, name: bytes, mode: int, caller: Caller

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import StoreError
+from mountfs.errors import StoreError, raise_again
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,8 +49,7 @@ class Questions:
         question = self._under_way.get(number)
         if question is not None:
             await question.is_over.wait()
-            if question.error is not None:
-                raise copy.copy(question.error) from question.error
+            raise_again(question.error)
             return question.is_answered
         question = self._under_way[number] = _Question()
         try:

@@ -73,7 +73,9 @@ class Retiring:
                 await self._committer.settle(file)
             except (StoreError, OSError) as error:
                 log.error("%r was lost: it could not be stored: %s", file.node.key, error)
-        if file.handle_count or file.commit is not None or file.stored is not None:
+        while file.commit is not None:  # of a file that was removed meanwhile, or has failed
+            await file.commit.is_over.wait()
+        if file.handle_count or file.stored is not None:
             return
         is_known = self._namespace.table.get(file.node.number) is not None
         if file.is_unlinked and file.error is None and is_known:

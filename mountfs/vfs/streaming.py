@@ -36,9 +36,9 @@ class Streaming:
         self._bucket = bucket
         # Write-back wants all of it on disk; and who must not replace what somebody else has
         # written must still have everything when that shows.
+        self.is_allowed = not bucket.config.write_back and bucket.config.conflict != "fail"
         self._is_journalled = bucket.config.write_back
         self._nursery = nursery
-        self.is_allowed = not bucket.config.write_back and bucket.config.conflict != "fail"
 
     def note_written(self, file: WrittenFile, start: int, stop: int, *, is_in_order: bool) -> None:
         """Note that ``[start, stop)`` was written; send what has become complete.

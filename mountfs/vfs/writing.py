@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mountfs.data.draft import Draft, DroppedError
-from mountfs.errors import ObjectNotFoundError, StoreError
+from mountfs.errors import ObjectNotFoundError, StoreError, raise_again
 from mountfs.vfs.node_attributes import NodeAttributes
 from mountfs.vfs.showing import extra_of
 from mountfs.vfs.streaming import Streaming
@@ -167,8 +167,7 @@ class Writing:
         """
         opened = self._handles[handle]
         file = opened.file
-        if file.error is not None:
-            raise _again(file.error)
+        raise_again(file.error)
         draft = file.draft
         if draft is None:
             draft = self._begin_draft(file, base_bytes=file.node.size_bytes)
@@ -200,8 +199,7 @@ class Writing:
         opened = self._handles[handle]
         file = opened.file
         while True:
-            if file.error is not None:
-                raise _again(file.error)
+            raise_again(file.error)
             draft = file.draft or self._begin_draft(file, base_bytes=file.node.size_bytes)
             if not file.is_pinned:
                 _require_current(file)
@@ -225,14 +223,15 @@ class Writing:
         Raises:
             OSError, StoreError: as `write`.
         """
-        if file.error is not None:
-            raise _again(file.error)
+        raise_again(file.error)
         draft = file.draft
         if draft is None:
             kept_bytes = min(size_bytes, file.node.size_bytes)
             draft = self._begin_draft(file, base_bytes=kept_bytes)
-            # Nothing of the old content is wanted, and nobody else has the file open to write.
-            file.is_in_order = size_bytes == 0 and self._streaming.is_allowed
+            # Nothing of the old content is wanted, and only one writes the new one.
+            file.is_in_order = (
+                size_bytes == 0 and file.handle_count <= 1 and self._streaming.is_allowed
+            )
         elif file.stream is not None:
             await self._committer.end_stream(file)
         if size_bytes != draft.size_bytes:
@@ -329,7 +328,3 @@ def _require_current(file: WrittenFile) -> None:
     """
     if file.node.is_detached and not file.is_unlinked:
         raise OSError(errno.ESTALE, "the object was replaced")
-
-
-def _again(error: Exception) -> Exception:
-    return type(error)(*error.args) if isinstance(error, OSError) else error

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mountfs.data.budget import Budget
+from mountfs.data.conflict import conflict_key
 from mountfs.data.generation import Generation
 from mountfs.data.journal import open_journal
 from mountfs.data.publisher import Edition, open_publisher
-from mountfs.data.replay import conflict_key, replay_journal
+from mountfs.data.replay import replay_journal
 from mountfs.data.upload_record import open_upload_record
 from mountfs.errors import (
     AccessDeniedError,

@@ -144,11 +144,24 @@ class MemoryFiles:
             node.is_dirty = True
         return self._handle(node)
 
+    def create_if_ready(
+        self, parent: int, name: bytes, flags: int, mode: int, umask: int, caller: Caller
+    ) -> tuple[Entry, int] | None:
+        """Make a file for write-only use; others are to wait."""
+        if flags & os.O_ACCMODE == os.O_WRONLY:
+            return self._create(parent, name, flags, mode, umask, caller)
+        return None
+
     async def create(
         self, parent: int, name: bytes, flags: int, mode: int, umask: int, caller: Caller
     ) -> tuple[Entry, int]:
         """Make a file."""
         await trio.lowlevel.checkpoint()
+        return self._create(parent, name, flags, mode, umask, caller)
+
+    def _create(
+        self, parent: int, name: bytes, flags: int, mode: int, umask: int, caller: Caller
+    ) -> tuple[Entry, int]:
         node = self._make(parent, name, stat.S_IFREG | mode, caller)
         node.is_dirty = True
         self.calls.append(("create", name, flags, mode, umask))

@@ -14,44 +14,60 @@ if TYPE_CHECKING:
 
     from mountfs.vfs.assembly import Vfs
 
-THREAD = 7
+THREAD = 1 << 30
+"""More than a thread number can be: it cannot be seen."""
+
+
+def see_nothing(thread: int) -> None:
+    """Answer as where `/proc` shows no other user's threads."""
+
+
+def test_what_is_seen_counts_and_not_what_was_done_before() -> None:
+    """A thread that replaces files is believed at once, one that does not never is."""
+    seen = {1: True, 2: False}
+    creators = Creators(seen.get)
+    assert creators.may_believe(1, ROOT)
+    assert creators.may_believe(1, ROOT)
+    creators.note_missed(2, ROOT, b"a")
+    creators.note_created(2, ROOT, b"a")
+    assert not creators.may_believe(2, ROOT)
 
 
 def test_a_create_gives_credit_for_one_look_up() -> None:
     """And only to the thread, in the directory, and after a look-up of the very name."""
-    creators = Creators()
+    creators = Creators(see_nothing)
     creators.note_created(THREAD, ROOT, b"never looked up")
-    assert not creators.use_credit(THREAD, ROOT)
+    assert not creators.may_believe(THREAD, ROOT)
     creators.note_missed(THREAD, ROOT, b"a")
     creators.note_created(THREAD, ROOT, b"b")
-    assert not creators.use_credit(THREAD, ROOT)
+    assert not creators.may_believe(THREAD, ROOT)
     creators.note_missed(THREAD, ROOT, b"c")
     creators.note_created(THREAD, ROOT, b"c")
-    assert not creators.use_credit(THREAD + 1, ROOT)
-    assert not creators.use_credit(THREAD, ROOT + 1)
-    assert creators.use_credit(THREAD, ROOT)
-    assert not creators.use_credit(THREAD, ROOT)
+    assert not creators.may_believe(THREAD + 1, ROOT)
+    assert not creators.may_believe(THREAD, ROOT + 1)
+    assert creators.may_believe(THREAD, ROOT)
+    assert not creators.may_believe(THREAD, ROOT)
 
 
 def test_creating_the_same_name_twice_needs_two_look_ups() -> None:
     """One miss is worth one credit."""
-    creators = Creators()
+    creators = Creators(see_nothing)
     creators.note_missed(THREAD, ROOT, b"a")
     creators.note_created(THREAD, ROOT, b"a")
     creators.note_created(THREAD, ROOT, b"a")
-    assert creators.use_credit(THREAD, ROOT)
-    assert not creators.use_credit(THREAD, ROOT)
+    assert creators.may_believe(THREAD, ROOT)
+    assert not creators.may_believe(THREAD, ROOT)
 
 
 def test_of_many_threads_the_oldest_are_forgotten() -> None:
     """A mount that lives for months sees millions of thread numbers."""
-    creators = Creators()
+    creators = Creators(see_nothing)
     for thread in range(1, MAX_THREADS + 2):
         creators.note_missed(thread, ROOT, b"a")
         creators.note_created(thread, ROOT, b"a")
-    assert not creators.use_credit(1, ROOT)
-    assert creators.use_credit(2, ROOT)
-    assert creators.use_credit(MAX_THREADS + 1, ROOT)
+    assert not creators.may_believe(1, ROOT)
+    assert creators.may_believe(2, ROOT)
+    assert creators.may_believe(MAX_THREADS + 1, ROOT)
 
 
 async def miss(vfs: Vfs, name: bytes, thread: int = THREAD) -> None:
