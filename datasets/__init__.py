@@ -6,7 +6,7 @@ process that forks workers must be able to import it.
 
 from __future__ import annotations
 
-from mountfs.datasets.archive import count_members, is_archive, members, samples
+from mountfs.datasets.archive import count_members, members, samples
 from mountfs.datasets.archive_error import ArchiveError
 from mountfs.datasets.checkpoint import Checkpoint
 from mountfs.datasets.checkpoints import Checkpoints
@@ -44,7 +44,6 @@ __all__ = [
     "TarIndex",
     "ZippedDataset",
     "count_members",
-    "is_archive",
     "local_path",
     "members",
     "pack",

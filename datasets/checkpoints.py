@@ -317,12 +317,16 @@ class Checkpoints:
     def _find(self, which: Which) -> CheckpointRecord | None:
         if which == "latest":
             return self.latest()
-        return self.best() if which == "best" else self.at(which)
+        if which == "best":
+            return self.best()
+        if not isinstance(which, int):
+            raise ValueError(f"which={which!r}: a step, or 'latest', or 'best'")
+        return self.at(which)
 
 
 def _check(step: int, metrics: Mapping[str, float] | None) -> dict[str, float]:
-    if step < 0:
-        raise ValueError(f"step {step!r} is negative")
+    if not isinstance(step, int) or step < 0:
+        raise ValueError(f"step={step!r}: the number of the step, 0 or more")
     return {name: float(value) for name, value in (metrics or {}).items()}
 
 

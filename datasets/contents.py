@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from mountfs.datasets.archive import find_counter
 from mountfs.datasets.order import shuffled
 from mountfs.datasets.shard_stream import count_samples
 from mountfs.datasets.source import Source, Spec
@@ -19,29 +23,48 @@ if TYPE_CHECKING:
     from mountfs.datasets.entry import Openable
     from mountfs.datasets.item import Item
 
-Expand = Callable[["Item"], Iterable[Any]]
-Counts = Sequence[int] | Callable[["Item"], int]
+Expand: TypeAlias = "Callable[..., Iterable[Any]]"
+"""A function of an item; one with a parameter ``start`` leaves out so many samples itself."""
+
+Counts: TypeAlias = "Sequence[int] | Callable[[Item], int]"
+
+
+COUNTING_THREADS = 16
+"""Indexes of archives that are read at the same time; what takes time is that the store answers."""
+
+
+class Listable(Protocol):
+    """What can say what there is, when it is asked."""
+
+    def listing(self) -> Sequence[Openable]:
+        """List everything."""
+        ...
+
+
+Contained: TypeAlias = "Spec | Sequence[Openable] | Listable"
 
 
 class Contents:
     """Entries, listed once and then kept, and sample counts, counted once.
 
     Args:
-        source: What ``Source.of`` takes, or a sequence of what has items.
+        source: What ``Source.of`` takes, a sequence of what has items, or what lists one.
         expand: Yields the samples of a shard; None where a file is one.
         counts: The number of samples of each shard, or how to find out; None to look.
     """
 
     def __init__(
         self,
-        source: Spec | Sequence[Openable],
+        source: Contained,
         expand: Expand | None = None,
         counts: Counts | None = None,
     ) -> None:
+        if expand is not None and not callable(expand):
+            raise TypeError(f"expand is a function of a shard, not {expand!r}")
         if counts is not None and expand is None:
             raise ValueError("counts needs expand: a file that is not expanded is one sample")
         self.expand = expand
-        self._source = source
+        self._source = _resolve(source)
         self._counts = counts
         self._listed: Sequence[Openable] | None = None
         self._counted: array[int] | None = None
@@ -59,14 +82,15 @@ class Contents:
             OSError: They cannot be listed.
         """
         if self._listed is None:
-            self._listed = self._given() or Source.of(self._source).listing()  # type: ignore[arg-type]
+            source = self._source
+            self._listed = source if isinstance(source, Sequence) else source.listing()
         return self._listed
 
     def stream(self) -> Iterator[Openable]:
         """Yield all entries, as they are listed where they are not yet."""
-        if self._listed is not None or self._given():
-            return iter(self.entries)
-        return iter(Source.of(self._source))  # type: ignore[arg-type]
+        if self._listed is None and isinstance(self._source, Source):
+            return iter(self._source)
+        return iter(self.entries)
 
     @property
     def total(self) -> int | None:
@@ -81,32 +105,31 @@ class Contents:
             OSError: A shard cannot be counted.
         """
         if self._counted is None:
-            entries, counts = self.entries, self._counts
-            if self.expand is None:
-                self._counted = array("q", [1]) * len(entries)
-            elif counts is None:
-                self._counted = array("q", count_samples(entries, self.expand))
-            elif callable(counts):
-                self._counted = array("q", [counts(one.item()) for one in entries])
-            else:
-                self._counted = array("q", counts)
-            if len(self._counted) != len(entries):
-                raise ValueError(f"{len(self._counted)} counts for {len(entries)} shards")
+            counted = array("q", self._count())
+            if len(counted) != len(self.entries):
+                raise ValueError(f"{len(counted)} counts for {len(self.entries)} shards")
+            self._counted = counted
         return self._counted
+
+    def _count(self) -> Iterable[int]:
+        entries, counts = self.entries, self._counts
+        if self.expand is None:
+            return itertools.repeat(1, len(entries))
+        if counts is not None and not callable(counts):
+            return counts
+        known = find_counter(self.expand)
+        count = counts or known
+        if count is None:
+            return count_samples(entries, self.expand)
+        if count is not known:  # nobody says that it may run in several threads
+            return [count(one.item()) for one in entries]
+        with ThreadPoolExecutor(COUNTING_THREADS, "mountfs-count") as pool:
+            return [*pool.map(lambda one: known(one.item()), entries)]
 
     def in_order(self, seed: int, epoch: int, *, is_shuffled: bool) -> EpochContents:
         """Return the contents in the order of an epoch."""
         order = shuffled(len(self.entries), seed, epoch) if is_shuffled else None
         return EpochContents(self, order)
-
-    def _given(self) -> Sequence[Openable] | None:
-        """Return the source itself, if that is a sequence of what has items."""
-        source = self._source
-        if not isinstance(source, Sequence) or not source:
-            return None
-        # The strings of numpy have an ``item``, too.
-        is_name = isinstance(source[0], str | os.PathLike)
-        return None if is_name or not hasattr(source[0], "item") else source  # type: ignore[return-value]
 
 
 class EpochContents:
@@ -124,6 +147,10 @@ class EpochContents:
     def pieces(self, first: int, last: int) -> Iterator[Piece]:
         """Yield the pieces of shards at these positions."""
         return shard_pieces(self._positions(), first, last)
+
+    def shard_at(self, position: int) -> int:
+        """Return which shard in the order holds the sample at a position."""
+        return bisect_right(self._positions(), position) - 1
 
     def ranges_left(self, history: Sequence[Segment]) -> Sequence[tuple[int, int]]:
         """Return the positions that nobody read yet, where samples can be counted.
@@ -152,3 +179,16 @@ class EpochContents:
             ordered = counts if self._order is None else (counts[i] for i in self._order.tolist())
             self._starts = [0, *accumulate(ordered)]
         return self._starts
+
+
+def _resolve(source: Any) -> Sequence[Openable] | Listable:
+    """Return what was given, if that has items or can list them; else what it describes."""
+    if hasattr(source, "listing"):
+        listable: Listable = source
+        return listable
+    # The strings of numpy have an ``item``, too.
+    is_name = isinstance(source, str) or not isinstance(source, Sequence) or not source
+    if is_name or isinstance(source[0], str | os.PathLike) or not hasattr(source[0], "item"):
+        return Source.of(source)
+    openables: Sequence[Openable] = source
+    return openables

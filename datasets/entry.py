@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from mountfs.datasets.item import Item
 
@@ -16,12 +16,10 @@ class Openable(Protocol):
         ...
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that a source lists: small, immutable, picklable.
-
-    A member of an archive that has an index is a subclass that overrides ``item``.
-    """
+    """A file that a source lists: small, immutable, picklable."""
 
     path: str
     label: Any = None

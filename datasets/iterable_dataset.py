@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch.utils.data
 from torch.utils.data import get_worker_info
 
-from mountfs.datasets.contents import Contents, Counts, Expand
 from mountfs.datasets.epoch_progress import EpochProgress, Standing
-from mountfs.datasets.fetcher import Fetcher
-from mountfs.datasets.partition import TAILS, Seat, Tail, steps_of
+from mountfs.datasets.partition import TAILS, Tail, steps_of
 from mountfs.datasets.reading_pass import ReadingPass
-from mountfs.datasets.sample_reader import SKIPPED, OnError, SampleReader
+from mountfs.datasets.sample_reader import SKIPPED
 from mountfs.datasets.seat import current_seat, rank_and_ranks
-from mountfs.datasets.source import ManifestParser, Source, Spec
-from mountfs.datasets.stream_plan import CountedPlan, Division, Done, Segment
+from mountfs.datasets.sourced_dataset import SourcedDataset
+from mountfs.datasets.stream_plan import CountedPlan, Division, Segment
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable, Iterator, Sequence
 
-    from mountfs.datasets.entry import Openable
+    from mountfs.datasets.contents import Contained, Counts, Expand
+    from mountfs.datasets.partition import Seat
+    from mountfs.datasets.sample_reader import OnError
+    from mountfs.datasets.stream_plan import Done
 
-Transform: TypeAlias = Callable[[Any], Any]
 
-
-class IterableDataset(torch.utils.data.IterableDataset[Any]):
+class IterableDataset(SourcedDataset, torch.utils.data.IterableDataset[Any]):
     """The files of a source, or the samples that are in them, streamed.
 
     In one epoch each sample comes once over all ranks and workers (``tail`` says what happens to
@@ -43,12 +41,14 @@ class IterableDataset(torch.utils.data.IterableDataset[Any]):
     Files are dealt like cards: all workers together yield them in the order of the epoch. Without
     shuffling and on one rank, nothing waits for the end of the listing. Shards (``expand``) are
     streamed, each by as few workers as possible. With several ranks, the number of samples in each
-    must be known: from ``counts``, or else by looking through all shards before the first step.
+    must be known: from ``counts``, or from the indexes of archives, or else by looking through all
+    shards before the first step.
 
     Args:
         source: As for ``MapDataset``: shards or files.
-        expand: Yields what is in a shard, always in the same order: members, groups of members,
-            records. Without it a file is a sample.
+        expand: Yields what is in a shard, always in the same order: `members`, `samples`, records
+            of your own. Without it a file is a sample. If it has a parameter ``start``, as these
+            two have, it leaves out so many samples itself; else they are read and forgotten.
         counts: How many samples each shard has, in the order of the source, or how to count one.
         transform: Makes the sample of an item, or of what ``expand`` yields.
         batch_size: Yield lists of so many samples.
@@ -61,11 +61,11 @@ class IterableDataset(torch.utils.data.IterableDataset[Any]):
 
     def __init__(
         self,
-        source: Spec | Sequence[Openable],
+        source: Contained,
         *,
         expand: Expand | None = None,
         counts: Counts | None = None,
-        transform: Transform | None = None,
+        transform: Callable[[Any], Any] | None = None,
         batch_size: int | None = None,
         shuffle: bool = False,
         seed: int = 0,
@@ -77,62 +77,21 @@ class IterableDataset(torch.utils.data.IterableDataset[Any]):
             raise ValueError(f"tail is one of {', '.join(TAILS)}, not {tail!r}")
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is positive, not {batch_size}")
+        super().__init__(
+            source,
+            expand=expand,
+            counts=counts,
+            transform=transform,
+            on_error=on_error,
+            threads=threads,
+        )
         self.shuffle = shuffle
         self.seed = seed
-        self._contents = Contents(source, expand, counts)
         self._batch_size = batch_size
         self._tail: Tail = tail
-        self._reader = SampleReader(transform, on_error)
-        self._fetcher = Fetcher(threads)
         self._progress = EpochProgress()
         self._pass: ReadingPass | None = None
         self._rank_of_parent: tuple[int, int] | None = None
-
-    @classmethod
-    def from_prefix(cls, prefix: str | os.PathLike[str], **options: Any) -> IterableDataset:
-        """Return the dataset of everything that starts with these characters.
-
-        Args:
-            prefix: See ``Source.from_prefix``.
-            **options: Those of the class.
-        """
-        return cls(Source.from_prefix(prefix), **options)
-
-    @classmethod
-    def from_objects(
-        cls, paths: Iterable[str | os.PathLike[str]], **options: Any
-    ) -> IterableDataset:
-        """Return the dataset of exactly these files, in this order.
-
-        Args:
-            paths: See ``Source.from_objects``.
-            **options: Those of the class.
-        """
-        return cls(Source.from_objects(paths), **options)
-
-    @classmethod
-    def from_manifest(
-        cls,
-        manifest: str | os.PathLike[str],
-        *,
-        root: str | os.PathLike[str] = "",
-        parser: ManifestParser | None = None,
-        **options: Any,
-    ) -> IterableDataset:
-        """Return the dataset of what a manifest lists, with its labels.
-
-        Args:
-            manifest: See ``Source.from_manifest``, as for ``root`` and ``parser``.
-            root: What the names are relative to.
-            parser: Reads the manifest.
-            **options: Those of the class.
-        """
-        return cls(Source.from_manifest(manifest, root=root, parser=parser), **options)
-
-    @property
-    def unreadable(self) -> int:
-        """How many samples could not be read so far, over all workers of this process."""
-        return self._reader.unreadable
 
     @property
     def epoch(self) -> int:

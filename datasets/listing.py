@@ -19,6 +19,9 @@ class Listing(Sequence[Entry]):
     """An immutable sequence of entries. Pickles in one piece.
 
     Labels are kept once each, so a million entries with a thousand labels cost four bytes each.
+
+    Raises:
+        TypeError: What is to be kept is no entry, or more than one.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -26,8 +29,13 @@ class Listing(Sequence[Entry]):
         ends = array("Q")
         labels: list[Any] = []
         numbers: dict[Any, int] = {}
-        label_numbers = array("L")
+        label_numbers = array("I")
         for entry in entries:
+            if type(entry) is not Entry:
+                raise TypeError(
+                    f"a listing keeps paths and labels of entries, and would lose the rest of "
+                    f"{entry!r}: give the sequence of these to the dataset as it is"
+                )
             paths += os.fsencode(entry.path)
             ends.append(len(paths))
             number = len(labels)

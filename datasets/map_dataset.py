@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import errno
+import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import Dataset
-
-from mountfs.datasets.contents import Contents
-from mountfs.datasets.fetcher import Fetcher
-from mountfs.datasets.item import Item
-from mountfs.datasets.sample_reader import SKIPPED, OnError, SampleReader
-from mountfs.datasets.source import ManifestParser, Source, Spec
+from mountfs.datasets.sample_reader import SKIPPED
+from mountfs.datasets.source import Source
+from mountfs.datasets.sourced_dataset import SourcedDataset
+from mountfs.datasets.tar_archives import TarArchives
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable, Iterator, Sequence
 
+    from mountfs.datasets.contents import Contained
     from mountfs.datasets.entry import Openable
+    from mountfs.datasets.item import Item
+    from mountfs.datasets.sample_reader import OnError
+    from mountfs.datasets.source import Spec
 
-Transform = Callable[[Item], Any]
 
-
-class MapDataset(Dataset[Any]):
+class MapDataset(SourcedDataset):
     """The files of a source, or the members of an index, as samples with numbers.
 
     Lists the source at the first ``len`` or access, once; the listing then travels with the dataset
@@ -42,54 +41,31 @@ class MapDataset(Dataset[Any]):
 
     def __init__(
         self,
-        source: Spec | Sequence[Openable],
+        source: Contained,
         *,
-        transform: Transform | None = None,
+        transform: Callable[[Item], Any] | None = None,
         on_error: OnError = "raise",
         threads: int = 16,
     ) -> None:
-        self._contents = Contents(source)
-        self._reader = SampleReader(transform, on_error)
-        self._fetcher = Fetcher(threads)
+        super().__init__(source, transform=transform, on_error=on_error, threads=threads)
 
     @classmethod
-    def from_prefix(cls, prefix: str | os.PathLike[str], **options: Any) -> MapDataset:
-        """Return the dataset of everything that starts with these characters.
-
-        Args:
-            prefix: See ``Source.from_prefix``.
-            **options: Those of the class.
-        """
-        return cls(Source.from_prefix(prefix), **options)
-
-    @classmethod
-    def from_objects(cls, paths: Iterable[str | os.PathLike[str]], **options: Any) -> MapDataset:
-        """Return the dataset of exactly these files, in this order.
-
-        Args:
-            paths: See ``Source.from_objects``.
-            **options: Those of the class.
-        """
-        return cls(Source.from_objects(paths), **options)
-
-    @classmethod
-    def from_manifest(
-        cls,
-        manifest: str | os.PathLike[str],
-        *,
-        root: str | os.PathLike[str] = "",
-        parser: ManifestParser | None = None,
-        **options: Any,
+    def from_tar(
+        cls, archives: Spec, index: str | os.PathLike[str] = "", **options: Any
     ) -> MapDataset:
-        """Return the dataset of what a manifest lists, with its labels.
+        """Return the dataset of the members of tar archives, which are read where they are.
+
+        The first use loads the index of each archive, and where there is none reads through the
+        archive and keeps one: ``TarIndex.build(archive).save()`` does so beforehand, and ``pack``
+        makes archives with theirs. An index of what an archive was before is an error.
 
         Args:
-            manifest: See ``Source.from_manifest``, as for ``root`` and ``parser``.
-            root: What the names are relative to.
-            parser: Reads the manifest.
+            archives: What ``Source.of`` takes: plain tar archives.
+            index: Where the index is: beside its archive (``0.tar.index``) if empty; a file; or a
+                directory, for any number of archives.
             **options: Those of the class.
         """
-        return cls(Source.from_manifest(manifest, root=root, parser=parser), **options)
+        return cls(TarArchives(Source.of(archives), os.fspath(index)), **options)
 
     @property
     def entries(self) -> Sequence[Openable]:
@@ -99,11 +75,6 @@ class MapDataset(Dataset[Any]):
             OSError: It cannot be listed.
         """
         return self._contents.entries
-
-    @property
-    def unreadable(self) -> int:
-        """How many samples could not be read so far, over all workers of this process."""
-        return self._reader.unreadable
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mountfs.datasets.partition import steps_of
 from mountfs.datasets.shard_stream import ShardStream
 from mountfs.datasets.stream_plan import CountedPlan, Division, Done, Segment, after
 
@@ -55,11 +57,11 @@ class ReadingPass:
             yield from self._file_batches(contents, reader, fetcher)
         else:
             ordered = contents.in_order(self.seed, self.epoch, is_shuffled=self.is_shuffled)
-            shards = ShardStream(ordered.entry, contents.expand, reader)
-            if self.division.is_counted:
-                yield from self._counted_batches(ordered, shards)
-            else:
-                yield from self._whole_shards(ordered, shards)
+            with closing(ShardStream(ordered.entry, contents.expand, reader)) as shards:
+                if self.division.is_counted:
+                    yield from self._counted_batches(ordered, shards)
+                else:
+                    yield from self._whole_shards(ordered, shards)
         self.is_finished = True
 
     # Files.
@@ -111,13 +113,21 @@ class ReadingPass:
     def _counted_batches(self, contents: EpochContents, shards: ShardStream) -> Iterator[list[Any]]:
         plan = CountedPlan(contents.ranges_left(self.history), self.division)
         assert isinstance(self.done, int)
+        last_shard = self._last_shard(plan, contents)
         for ranges in plan.batches(self.seat, self.done):
             batch: list[Any] = []
             for first, last in ranges:
                 for piece in contents.pieces(first, last):
-                    batch.extend(shards.samples(piece))
+                    following = piece[0] + 1 if piece[0] < last_shard else None
+                    batch.extend(shards.samples(piece, following))
             self._count_batch()
             yield batch
+
+    def _last_shard(self, plan: CountedPlan, contents: EpochContents) -> int:
+        """Return the last shard of which this reader has samples: what follows is not opened."""
+        steps = steps_of(plan.steps, self.seat.worker, self.seat.workers)
+        ranges = [one for batch in plan.batches(self.seat, max(steps - 1, 0)) for one in batch]
+        return max((contents.shard_at(stop - 1) for _, stop in ranges), default=0)
 
     def _whole_shards(self, contents: EpochContents, shards: ShardStream) -> Iterator[list[Any]]:
         """Yield batches of a worker's own shards; the last batch is what is left."""
@@ -125,8 +135,9 @@ class ReadingPass:
         assert isinstance(self.done, list)
         finished, samples = self.done
         batch: list[Any] = []
-        for piece in after(mine, self.done):
-            for sample in shards.samples(piece):
+        pieces = after(mine, self.done)
+        for piece, following in itertools.zip_longest(pieces, pieces[1:]):
+            for sample in shards.samples(piece, following and following[0]):
                 samples += 1
                 batch.append(sample)
                 if len(batch) == self.division.batch_size:

@@ -41,6 +41,8 @@ class SampleReader:
     """
 
     def __init__(self, transform: Callable[[Any], Any] | None, on_error: OnError) -> None:
+        if transform is not None and not callable(transform):
+            raise TypeError(f"transform is a function of a sample, not {transform!r}")
         if on_error not in ("raise", "skip", "none"):
             raise ValueError(f"on_error is one of raise, skip, none, not {on_error!r}")
         self.on_error: OnError = on_error

@@ -110,11 +110,13 @@ class Source:
         return Listing(self)
 
 
-def _parts_of(spec: Spec) -> Iterator[Part]:
+def _parts_of(spec: Any) -> Iterator[Part]:
     if isinstance(spec, Source):
         yield from spec.parts
     elif isinstance(spec, str | os.PathLike):
         yield Place(os.fspath(spec))
+    elif isinstance(spec, bytes) or not isinstance(spec, Iterable):
+        raise TypeError(f"a source is a path, a Source, or several of these, not {spec!r}")
     else:
         for one in spec:
             yield from _parts_of(one)

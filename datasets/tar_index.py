@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 from mountfs.datasets.archive_error import damaged, naming, refused
-from mountfs.datasets.entry import Entry
 from mountfs.datasets.item import Item
 from mountfs.datasets.member_content import IndexedContent
 from mountfs.datasets.paths import local_path
-from mountfs.datasets.tar_input import open_tar_input
+from mountfs.datasets.tar_input import INDEX_MAGIC, open_tar_input
 from mountfs.datasets.tar_stream import resolve_links
 from mountfs.datasets.tar_walk import walk_tar
 from mountfs.datasets.writer import Writer
@@ -31,16 +30,16 @@ if TYPE_CHECKING:
 INDEX_SUFFIX = ".index"
 """What an index is called: the archive's name and this."""
 
-_MAGIC = b"mountfs tar index 1\n"
 _COUNTS = struct.Struct("<QQQI")
 """members, bytes of the archive, bytes of all names, CRC-32 of all that follows"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TarEntry(Entry):
+class TarEntry:
     """A member of an archive.
 
     Attributes:
+        path: the archive.
         name: what the archive calls it.
         offset: where its content starts.
         size: bytes of content.
@@ -48,6 +47,7 @@ class TarEntry(Entry):
             is still the one that was indexed.
     """
 
+    path: str
     name: str
     offset: int
     size: int
@@ -62,7 +62,7 @@ class TarEntry(Entry):
             size=self.size,
             header_crc=self.header_crc,
         )
-        return Item(content, path=self.path, name=self.name, size_bytes=self.size, label=self.label)
+        return Item(content, path=self.path, name=self.name, size_bytes=self.size)
 
 
 class TarIndex(Sequence[TarEntry]):
@@ -100,7 +100,8 @@ class TarIndex(Sequence[TarEntry]):
         targets: set[str] = set()
         with open_tar_input(file) as source:
             if not source.is_plain:
-                raise refused(file, "a compressed archive has no random access")
+                problem = "a compressed archive has no random access"
+                raise refused(file, f"{problem}: unpack it, or stream it with expand=members")
             for name, offset, size, link, header in walk_tar(source):
                 if link:
                     links[offset] = len(offsets)
@@ -132,10 +133,10 @@ class TarIndex(Sequence[TarEntry]):
         place = f"{file}{INDEX_SUFFIX}" if index is None else local_path(index)
         with naming(place), open(place, "rb") as opened:
             content = opened.read()
-        start = len(_MAGIC) + _COUNTS.size
-        if not content.startswith(_MAGIC) or len(content) < start:
+        start = len(INDEX_MAGIC) + _COUNTS.size
+        if not content.startswith(INDEX_MAGIC) or len(content) < start:
             raise damaged(place, "no index of a tar archive")
-        count, archive_bytes, names_bytes, crc = _COUNTS.unpack_from(content, len(_MAGIC))
+        count, archive_bytes, names_bytes, crc = _COUNTS.unpack_from(content, len(INDEX_MAGIC))
         body = memoryview(content)[start:]
         columns = (array("Q"), array("Q"), array("I"), array("Q"))
         column_bytes = sum(count * column.itemsize for column in columns)
@@ -148,6 +149,29 @@ class TarIndex(Sequence[TarEntry]):
         if archive_bytes != os.stat(file).st_size:
             raise damaged(place, f"the index is of another archive than {file}: build it anew")
         return cls(file, archive_bytes, columns, bytes(body))
+
+    @classmethod
+    def load_or_build(
+        cls, path: str | os.PathLike[str], index: str | os.PathLike[str] | None = None
+    ) -> TarIndex:
+        """Do as `load`; where no index is, build it and keep it there.
+
+        Processes that do so at the same time build it each, and leave one that is whole.
+
+        Raises:
+            OSError, ArchiveError: as `load`, `build` and `save` do.
+        """
+        try:
+            return cls.load(path, index)
+        except FileNotFoundError:
+            built = cls.build(path)  # which raises where it is the archive that is missing
+        try:
+            built.save(index)
+        except OSError as error:
+            problem = f"the index of {path} cannot be written here: {error.strerror}"
+            remedy = "say index= for a place where it can"
+            raise OSError(error.errno, f"{problem}; {remedy}", error.filename) from error
+        return built
 
     def save(self, index: str | os.PathLike[str] | None = None) -> str:
         """Write the index, by default next to the archive; all or nothing. Return where it is.
@@ -164,7 +188,7 @@ class TarIndex(Sequence[TarEntry]):
         body += self._names
         counts = _COUNTS.pack(len(self), self._archive_bytes, len(self._names), zlib.crc32(body))
         with Writer(place) as file:
-            file.write(_MAGIC + counts)
+            file.write(INDEX_MAGIC + counts)
             file.write(body)
         return place
 

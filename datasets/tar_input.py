@@ -33,10 +33,18 @@ round trip to the store, in which this much could have arrived."""
 DIRECT_BYTES = 32 << 10
 """From here on a member is read into the object that holds it: two calls cost less than a copy."""
 
+AHEAD_MIN_BYTES = 64
+"""Read ahead of a small member that follows a large one, doubled for each that follows that. Up to
+the fourth only the next header comes along, and of a large member behind that nothing, which would
+have to be copied: an image, its label and its caption are copied once each."""
+
 _GZIP_WBITS = 31
 """zlib's number for the header and the checksum of gzip."""
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+INDEX_MAGIC = b"mountfs tar index 1\n"
+"""With this an index begins, which lies beside its archive and may be taken for one by mistake."""
 
 
 class TarInput(ABC):
@@ -70,7 +78,7 @@ def open_tar_input(path: str) -> Iterator[TarInput]:
 
     Raises:
         OSError: as a file does, with its name.
-        ArchiveError: it is compressed with zstd, which needs a library that is missing.
+        ArchiveError: it is an index, or compressed with zstd and the library for that is missing.
     """
     with naming(path), open(path, "rb", buffering=0) as file:
         inflate = _find_inflate(path, os.pread(file.fileno(), BLOCK_BYTES, 0))
@@ -152,7 +160,7 @@ class PlainInput(TarInput):
         large one is never copied.
         """
         self._begin = self._end = 0
-        self._ahead_bytes = 0 if rest >= DIRECT_BYTES else DIRECT_BYTES
+        self._ahead_bytes = 0 if rest >= DIRECT_BYTES else AHEAD_MIN_BYTES
         part = os.pread(self._descriptor, rest, self._read_position)
         self._read_position += len(part)
         if len(part) == rest and not first:
@@ -165,9 +173,13 @@ class PlainInput(TarInput):
         return b"".join(parts)
 
     def _refill(self, wanted: int) -> int:
-        """Read on into the other buffer: *wanted* bytes, and more ahead each time; return them."""
+        """Read on into the other buffer: *wanted* bytes and the next header; return how many.
+
+        What is read ahead of that becomes more each time.
+        """
         self._buffer, self._spare = self._spare, self._buffer
-        count = max(wanted, self._ahead_bytes)
+        padding = -(self._read_position + wanted) % BLOCK_BYTES
+        count = max(wanted + padding + BLOCK_BYTES, self._ahead_bytes)
         self._ahead_bytes = min(2 * self._ahead_bytes, READ_BYTES)
         self._begin = 0
         self._end = 0
@@ -274,6 +286,9 @@ def _inflate_zstd(file: BinaryIO) -> Iterator[bytes]:
 
 def _find_inflate(path: str, start: bytes) -> Callable[[BinaryIO], Iterator[bytes]] | None:
     """Return what decompresses a file that begins with *start*; None for one that is plain."""
+    if start.startswith(INDEX_MAGIC):
+        remedy = "name the archives only, for example with the pattern *.tar"
+        raise refused(path, f"the index of an archive, not an archive: {remedy}")
     if _is_header(start):  # a member's name may begin with any magic number
         return None
     codecs: dict[bytes, Callable[[], Decompressor]] = {

@@ -17,7 +17,7 @@ from mountfs.datasets.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mountfs.datasets.entry import Entry
+    from mountfs.datasets.entry import Openable
 
 SHARD_BYTES = 128 << 20
 """Large enough that a shard is one long read, small enough that there is one for every worker."""
@@ -30,7 +30,7 @@ _RECORD_BYTES = 20 * BLOCK_BYTES
 
 
 def pack(
-    source: Iterable[Entry | Item],
+    source: Iterable[Openable | Item],
     pattern: str,
     *,
     root: str | os.PathLike[str] = "",

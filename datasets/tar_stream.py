@@ -17,14 +17,17 @@ from mountfs.datasets.tar_input import READ_BYTES, open_tar_input
 from mountfs.datasets.tar_walk import truncated, walk_tar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mountfs.datasets.tar_input import TarInput
     from mountfs.datasets.tar_walk import TarMember
 
 
 def stream_tar(
-    path: str, *, start: int = 0, held_bytes_max: int = HELD_BYTES_MAX
+    path: str,
+    *,
+    is_skipped: Callable[[str], bool] | None = None,
+    held_bytes_max: int = HELD_BYTES_MAX,
 ) -> Iterator[Item]:
     """Yield the files of an archive as items, in its order.
 
@@ -34,19 +37,18 @@ def stream_tar(
 
     Args:
         path: the archive: plain, or compressed with gzip, bzip2, xz or zstd.
-        start: so many members are left out, of which nothing is kept; for going on after them.
+        is_skipped: is asked for each name in turn whether to leave the member out, of which then
+            nothing is kept; None leaves out none.
         held_bytes_max: what an item may hold.
 
     Raises:
         OSError: as a file does.
         ArchiveError: the archive is damaged, truncated or of a kind that is refused.
     """
-    number = 0
     links: dict[int, TarMember] | None = None
     with open_tar_input(path) as source:
         for member in walk_tar(source):
-            number += 1
-            if number <= start:
+            if is_skipped is not None and is_skipped(member.name):
                 continue
             name, offset, size, link, _ = member
             if link:
@@ -68,14 +70,15 @@ def stream_tar(
                 yield Item(spooled, path=path, name=name, size_bytes=size)
 
 
-def count_tar(path: str) -> int:
-    """Return how many members `stream_tar` yields, which takes one pass of the archive.
+def names_in_tar(path: str) -> Iterator[str]:
+    """Yield the name of each item of `stream_tar`, which takes one pass of the archive.
 
     Raises:
         OSError, ArchiveError: as `stream_tar` does.
     """
     with open_tar_input(path) as source:
-        return sum(1 for _ in walk_tar(source))
+        for member in walk_tar(source):
+            yield member.name
 
 
 def _take_chunks(source: TarInput, member: TarMember) -> Iterator[bytes]:

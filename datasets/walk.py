@@ -29,15 +29,24 @@ def walk(directory: str, accepts: Callable[[bytes], bool] | None = None) -> Iter
         yield os.fsdecode(path)
 
 
-def sorted_names(directory: bytes) -> list[bytes]:
-    """Return the names in a directory, those of directories with a slash, sorted by bytes."""
+def sorted_names(directory: bytes, accepts: Callable[[bytes], bool] | None = None) -> list[bytes]:
+    """Return the names in a directory, those of directories with a slash, sorted by bytes.
+
+    Args:
+        directory: Which.
+        accepts: Which names to keep; None keeps all.
+    """
     names = []
     with os.scandir(directory or b".") as found:
         for one in found:
             if one.is_dir():
-                names.append(one.name + b"/")
+                name = one.name + b"/"
             elif one.is_file() or one.is_symlink():
-                names.append(one.name)
+                name = one.name
+            else:
+                continue
+            if accepts is None or accepts(name):
+                names.append(name)
     names.sort()
     return names
 
@@ -53,9 +62,7 @@ def _walk(
     identity = (found.st_dev, found.st_ino)
     if identity in above:
         raise OSError(errno.ELOOP, "link to a directory above it", os.fsdecode(directory))
-    for name in sorted_names(directory):
-        if accepts is not None and not accepts(name):
-            continue
+    for name in sorted_names(directory, accepts):
         if name.endswith(b"/"):
             yield from _walk(base + name[:-1], None, (*above, identity))
         else:

@@ -34,7 +34,10 @@ _HEADER_MAGIC = b"PK\3\4"
 
 
 def stream_zip(
-    path: str, *, start: int = 0, held_bytes_max: int = HELD_BYTES_MAX
+    path: str,
+    *,
+    is_skipped: Callable[[str], bool] | None = None,
+    held_bytes_max: int = HELD_BYTES_MAX,
 ) -> Iterator[Item]:
     """Yield the files of an archive as items, in the order of its directory.
 
@@ -44,7 +47,8 @@ def stream_zip(
 
     Args:
         path: the archive.
-        start: so many members are left out, of which only names are read.
+        is_skipped: is asked for each name in turn whether to leave the member out, of which then
+            only the name is read; None leaves out none.
         held_bytes_max: what an item may hold.
 
     Raises:
@@ -53,8 +57,8 @@ def stream_zip(
     """
     with naming(path), open(path, "rb", buffering=0) as file:
         source = PlainInput(path, file.fileno())
-        for number, member in enumerate(read_directory(path, file)):
-            if number < start:
+        for member in read_directory(path, file):
+            if is_skipped is not None and is_skipped(member.name):
                 continue
             if member.method not in (STORED, DEFLATED, BZIP2):
                 name = _METHODS.get(member.method, f"number {member.method}")
@@ -67,14 +71,15 @@ def stream_zip(
             yield Item(opener, path=path, name=member.name, size_bytes=member.size)
 
 
-def count_zip(path: str) -> int:
-    """Return how many members `stream_zip` yields, which only reads the directory.
+def names_in_zip(path: str) -> Iterator[str]:
+    """Yield the name of each item of `stream_zip`, which only reads the directory.
 
     Raises:
         OSError, ArchiveError: as `stream_zip` does.
     """
     with naming(path), open(path, "rb", buffering=0) as file:
-        return sum(1 for _ in read_directory(path, file))
+        for member in read_directory(path, file):
+            yield member.name
 
 
 def _go_to_content(source: PlainInput, member: ZipMember) -> None:

@@ -21,6 +21,8 @@ class ZippedDataset(IterableDataset[tuple[Any, ...]]):
     """
 
     def __init__(self, *datasets: Any) -> None:
+        if not datasets:
+            raise ValueError("ZippedDataset needs a dataset: ZippedDataset(images, captions)")
         self._datasets = datasets
 
     def set_epoch(self, epoch: int) -> None:

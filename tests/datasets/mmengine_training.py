@@ -68,7 +68,12 @@ def main() -> None:
                 "rule": "greater",
                 "out_dir": f"{directory}/ckpt",
             },
-            "logger": {"type": "LoggerHook", "interval": 1, "out_dir": f"{directory}/logs"},
+            "logger": {
+                "type": "LoggerHook",
+                "interval": 1,
+                "out_dir": f"{directory}/logs",
+                "keep_local": False,
+            },
         },
         experiment_name="run",
         resume="resume" in sys.argv[3:],

@@ -1,4 +1,7 @@
-"""One rank of a training job that reads everything once; torchrun starts it."""
+"""One rank of a training job that reads everything once; torchrun starts it.
+
+Arguments: the directory to read, in which each rank writes what it had.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from mountfs.datasets import BatchSampler, IterableDataset, MapDataset
 from tests.datasets.loading import count_in, load, number_of, numbers_in
 
 
-def read(root: Path, method: str) -> dict[str, Any]:
+def read_as_rank(root: Path, method: str = "fork") -> dict[str, Any]:
     """Return the batches of this rank, of each kind of dataset."""
     options: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": method}
     samples = MapDataset(root / "files", transform=number_of)
@@ -32,16 +35,14 @@ def read(root: Path, method: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read with both kinds of workers, which find out the rank each in its own way."""
+    """Read with workers that neither inherit the process group nor find it in the environment."""
     root = Path(sys.argv[1])
     torch.distributed.init_process_group("gloo")
-    rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    result = {"fork": read(root, "fork")}
-    if "--spawn" in sys.argv:
-        # As where a program passes the rank on by itself: then only the process group knows it.
-        del os.environ["RANK"], os.environ["WORLD_SIZE"]
-        result["spawn"] = read(root, "spawn")
-    (root / f"rank-{rank}-of-{ranks}").write_text(json.dumps(result))
+    rank = torch.distributed.get_rank()
+    # As where a program passes the rank on by itself: then only the process group knows it.
+    del os.environ["RANK"], os.environ["WORLD_SIZE"]
+    result = {"rank": rank, "read": {"spawn": read_as_rank(root / "data", "spawn")}}
+    (root / f"rank-{rank}.json").write_text(json.dumps(result))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

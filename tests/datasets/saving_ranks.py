@@ -1,6 +1,7 @@
-"""What the ranks of a training do with checkpoints; `torchrun` runs it, and a test reads it.
+"""What the ranks of a training do with checkpoints; `torchrun` runs it, and tests look at it.
 
-Each rank writes what it saw to ``rank-N.json`` in the directory that is its only argument.
+Each rank writes what it saw to ``rank-N.json`` in the directory that is its only argument. They
+also read datasets, as in `reading_rank`: to start them takes longer than either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mountfs.datasets.checkpoint_record import CheckpointRecord
 from mountfs.datasets.checkpoints import Checkpoints
 from mountfs.datasets.dcp import ShardWriter
 from mountfs.datasets.key_spread import KeySpread
+from tests.datasets.reading_rank import read_as_rank
 
 ROWS = 12
 
@@ -113,6 +115,7 @@ def main() -> None:
     save_files(root, seen)
     save_directories(root, seen)
     save_shards(root, seen)
+    seen["read"] = {"fork": read_as_rank(root / "data")}
     (root / f"rank-{seen['rank']}.json").write_text(json.dumps(seen))
     dist.destroy_process_group()
 

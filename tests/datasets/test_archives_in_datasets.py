@@ -32,7 +32,7 @@ def named_bytes(item: Item) -> tuple[str, bytes]:
 
 
 @pytest.fixture
-def expected(tmp_path: Path) -> list[tuple[str, bytes]]:
+def expected(place: Path) -> list[tuple[str, bytes]]:
     """Make two tar files and a zip file; return all their members in order."""
     numbers = iter(range(sum(COUNTS)))
     expected = []
@@ -43,11 +43,11 @@ def expected(tmp_path: Path) -> list[tuple[str, bytes]]:
         ]
         expected += pairs
         if shard == 2:
-            with zipfile.ZipFile(tmp_path / f"{shard}.zip", "w") as archive:
+            with zipfile.ZipFile(place / f"{shard}.zip", "w") as archive:
                 for name, content in pairs:
                     archive.writestr(name, content)
             continue
-        with tarfile.open(tmp_path / f"{shard}.tar", "w") as tar:
+        with tarfile.open(place / f"{shard}.tar", "w") as tar:
             for name, content in pairs:
                 header = tarfile.TarInfo(name)
                 header.size = len(content)
@@ -58,35 +58,35 @@ def expected(tmp_path: Path) -> list[tuple[str, bytes]]:
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("counts", [None, count_members])
 def test_members_come_once_with_their_content(
-    tmp_path: Path, expected: list[tuple[str, bytes]], workers: int, counts: Any
+    place: Path, expected: list[tuple[str, bytes]], workers: int, counts: Any
 ) -> None:
     """Whole shards for each worker, or runs of members; with a transform in the worker."""
     dataset = IterableDataset(
-        tmp_path, expand=members, counts=counts, transform=named_bytes, batch_size=4
+        place, expand=members, counts=counts, transform=named_bytes, batch_size=4
     )
     found = flat(load(dataset, num_workers=workers))
     assert expected == (sorted(found) if workers else found)
 
 
 def test_the_rest_of_an_archive_is_read_after_an_interruption(
-    tmp_path: Path, expected: list[tuple[str, bytes]]
+    place: Path, expected: list[tuple[str, bytes]]
 ) -> None:
     """In the middle of a tar file."""
     make = IterableDataset
-    dataset = make(tmp_path, expand=members, transform=named_bytes, batch_size=2)
+    dataset = make(place, expand=members, transform=named_bytes, batch_size=2)
     iterator = iter(dataset)
     head = [next(iterator) for _ in range(2)]
-    resumed = make(tmp_path, expand=members, transform=named_bytes, batch_size=2)
+    resumed = make(place, expand=members, transform=named_bytes, batch_size=2)
     resumed.load_state_dict(dataset.state_dict())
     assert expected == flat(head) + flat(resumed)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_index_makes_a_tar_file_a_map_dataset(
-    tmp_path: Path, expected: list[tuple[str, bytes]], workers: int
+    place: Path, expected: list[tuple[str, bytes]], workers: int
 ) -> None:
     """Shuffled over the whole archive, read by several threads."""
-    dataset = MapDataset(TarIndex.build(tmp_path / "0.tar"), transform=named_bytes)
+    dataset = MapDataset(TarIndex.build(place / "0.tar"), transform=named_bytes)
     sampler = BatchSampler(dataset, 3, shuffle=True, seed=1)
     found = flat(load(dataset, batch_sampler=sampler, num_workers=workers))
     assert expected[: COUNTS[0]] == sorted(found)

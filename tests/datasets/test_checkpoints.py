@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from mountfs.datasets import save_attempt
 from mountfs.datasets.checkpoint_record import CheckpointRecord
 from mountfs.datasets.checkpoints import Checkpoints
+from tests.datasets.conftest import MOUNT, new_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +23,12 @@ def state_of(step: int) -> dict[str, Any]:
     return {"weight": torch.full((100,), float(step)), "step": step}
 
 
-@pytest.fixture(params=[False, True], ids=["renamed", "in place"])
+@pytest.fixture(params=["renamed", "in place", pytest.param("mount", marks=MOUNT)])
 def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a directory, which is also taken for one on a mount."""
-    monkeypatch.setattr(save_attempt, "is_on_mount", lambda path: request.param)
+    """Return a directory, which is also taken for one on a mount, and one that is."""
+    if request.param == "mount":
+        return new_directory(request, "mount") / "run"
+    monkeypatch.setattr(save_attempt, "is_on_mount", lambda path: request.param == "in place")
     return tmp_path / "run"
 
 
@@ -270,7 +273,7 @@ def test_a_state_that_cannot_be_saved_is_an_error_at_once(root: Path) -> None:
     checkpoints = Checkpoints(root)
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
         checkpoints.save_async({"no": threading.Lock()}, 1)
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="step=-1"):
         checkpoints.save_async({}, -1)
     checkpoints.wait()
 

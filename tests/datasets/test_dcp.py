@@ -62,39 +62,38 @@ def assert_same(expected: Any, actual: Any) -> None:
     ids=lambda cls: cls.__name__,
 )
 def test_what_one_writes_the_other_reads(
-    writer: Any, reader: Any, read_max_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Any, reader: Any, read_max_bytes: int, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ours and torch's halves fit together, with joined and with direct reads."""
     monkeypatch.setattr(extent_file, "READ_MAX_BYTES", read_max_bytes)
-    save(state_of(1), storage_writer=writer(tmp_path), no_dist=True)
+    save(state_of(1), storage_writer=writer(place), no_dist=True)
     state = state_of(2)
-    load(state, storage_reader=reader(tmp_path), no_dist=True)
+    load(state, storage_reader=reader(place), no_dist=True)
     assert_same(state_of(1), state)
 
 
 @pytest.mark.parametrize("options", [{"thread_count": 3}, {"single_file_per_rank": False}], ids=str)
-def test_files_are_spread_over_the_directories(options: dict[str, Any], tmp_path: Path) -> None:
+def test_files_are_spread_over_the_directories(options: dict[str, Any], place: Path) -> None:
     """And found again; nothing but the metadata is in the directory itself."""
-    writer = ShardWriter(tmp_path, spread=KeySpread.hexadecimal(16), **options)
+    writer = ShardWriter(place, spread=KeySpread.hexadecimal(16), **options)
     save(state_of(1), storage_writer=writer, no_dist=True)
-    assert {".metadata", "0"} == {*os.listdir(tmp_path)}
-    assert 3 <= len(os.listdir(tmp_path / "0"))
+    assert {".metadata", "0"} == {*os.listdir(place)}
+    assert 3 <= len(os.listdir(place / "0"))
     state = state_of(2)
-    load(state, storage_reader=ShardReader(tmp_path), no_dist=True)
+    load(state, storage_reader=ShardReader(place), no_dist=True)
     assert_same(state_of(1), state)
 
 
-def test_the_place_may_be_given_as_checkpoint_id(tmp_path: Path) -> None:
+def test_the_place_may_be_given_as_checkpoint_id(place: Path) -> None:
     """One writer and one reader serve many checkpoints."""
     writer, reader = ShardWriter(), ShardReader()
     for step in (1, 2):
-        place = tmp_path / str(step)
-        save(state_of(step), checkpoint_id=place, storage_writer=writer, no_dist=True)
+        save(state_of(step), checkpoint_id=place / str(step), storage_writer=writer, no_dist=True)
     for step in (1, 2):
         state = state_of(3)
-        load(state, checkpoint_id=tmp_path / str(step), storage_reader=reader, no_dist=True)
+        load(state, checkpoint_id=place / str(step), storage_reader=reader, no_dist=True)
         assert_same(state_of(step), state)
-    assert ShardReader.validate_checkpoint_id(tmp_path / "any")
+    assert ShardReader.validate_checkpoint_id(place / "any")
     assert not ShardWriter.validate_checkpoint_id("s3://not-mounted/x")
 
 
@@ -116,17 +115,17 @@ def test_a_checkpoint_is_read_in_few_reads_in_order(
     assert [0] == reads
 
 
-def test_a_truncated_shard_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_a_truncated_shard_is_an_error_that_names_the_file(place: Path) -> None:
     """Never a tensor of something else."""
-    save(state_of(1), storage_writer=ShardWriter(tmp_path), no_dist=True)
-    os.truncate(tmp_path / "__0_0.distcp", 5000)
+    save(state_of(1), storage_writer=ShardWriter(place), no_dist=True)
+    os.truncate(place / "__0_0.distcp", 5000)
     with pytest.raises(CheckpointException, match=r"short read.*__0_0\.distcp"):
-        load(state_of(2), storage_reader=ShardReader(tmp_path), no_dist=True)
+        load(state_of(2), storage_reader=ShardReader(place), no_dist=True)
 
 
-def test_checkpoints_hold_shards(tmp_path: Path) -> None:
+def test_checkpoints_hold_shards(place: Path) -> None:
     """Saved at once or in the background; the latest complete one is loaded."""
-    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints = Checkpoints(place, keep=2)
     state = state_of(1)
     checkpoints.save_sharded(state, 1)
     checkpoints.save_sharded_async(state, 2)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mountfs.datasets.item import Item
+from tests.datasets.conftest import BOTH, new_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,9 @@ CONTENT = bytes(range(256)) * 3 + b"line\nother line\n\nlast"
 operations = st.one_of(
     st.tuples(st.sampled_from(["read", "read1", "readline"]), st.integers(0, 900)),
     st.tuples(st.just("read"), st.sampled_from([-1, None])),
-    st.tuples(st.just("readinto"), st.integers(0, 900)),
+    st.tuples(st.sampled_from(["readinto", "readinto1"]), st.integers(0, 900)),
+    st.tuples(st.just("readline"), st.just(-1)),
+    st.tuples(st.sampled_from(["readlines", "readable", "seekable", "flush", "isatty"])),
     st.tuples(st.just("seek"), st.integers(0, 1200), st.just(os.SEEK_SET)),
     st.tuples(st.just("seek"), st.integers(-50, 300), st.just(os.SEEK_CUR)),
     st.tuples(st.just("seek"), st.integers(-900, 200), st.just(os.SEEK_END)),
@@ -35,9 +38,9 @@ def perform(file: Any, operation: tuple[Any, ...]) -> object:
     """Return what an operation gives, or which kind of error."""
     name, *arguments = operation
     try:
-        if name == "readinto":
+        if name.startswith("readinto"):
             buffer = bytearray(arguments[0])
-            count = file.readinto(buffer)
+            count = getattr(file, name)(buffer)
             return count, bytes(buffer)
         if name == "next":
             return next(file, None)
@@ -46,10 +49,10 @@ def perform(file: Any, operation: tuple[Any, ...]) -> object:
         return isinstance(error, OSError | ValueError)
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=BOTH)
+def path(request: pytest.FixtureRequest) -> Path:
     """Return a file with some content."""
-    path = tmp_path_factory.mktemp("item") / "content"
+    path = new_directory(request, request.param) / "content"
     path.write_bytes(CONTENT)
     return path
 
@@ -160,7 +163,7 @@ def test_fetching_does_not_raise_and_does_not_hide(tmp_path: Path) -> None:
         item.read()
 
 
-def test_an_item_is_bucket_less_where_nothing_is_mounted(path: Path) -> None:
+def test_an_item_is_bucket_less_where_nothing_is_mounted(tmp_path: Path) -> None:
     """A local file has no bucket, and its path is its key."""
-    item = Item.of(str(path))
-    assert (None, str(path)) == (item.bucket, item.key)
+    item = Item.of(str(tmp_path))
+    assert (None, str(tmp_path)) == (item.bucket, item.key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import itertools
 import json
@@ -203,10 +202,10 @@ def test_files_come_while_they_are_listed() -> None:
 
 
 def test_a_shard_that_is_cut_within_its_samples_is_opened_by_its_readers_only(
-    tmp_path: Path,
+    place: Path,
 ) -> None:
     """Runs of neighbouring samples: at most one shard more than there are workers, twice."""
-    make_shards(tmp_path, [8] * 6)
+    make_shards(place, [8] * 6)
     opened: list[str] = []
 
     def expand(item: Item) -> Iterator[int]:
@@ -215,68 +214,32 @@ def test_a_shard_that_is_cut_within_its_samples_is_opened_by_its_readers_only(
 
     for worker in range(4):
         with as_worker(worker, 4):
-            list(IterableDataset(tmp_path, expand=expand, counts=[8] * 6, batch_size=3))
+            list(IterableDataset(place, expand=expand, counts=[8] * 6, batch_size=3))
     assert len(opened) <= 6 + 4 - 1
 
 
-def test_labels_of_a_manifest_arrive_with_the_items(tmp_path: Path) -> None:
+def test_labels_of_a_manifest_arrive_with_the_items(place: Path) -> None:
     """As ``item.label``."""
-    make_files(tmp_path / "data", 3)
-    (tmp_path / "manifest").write_text("0002 cat\n0000 dog\n")
+    make_files(place / "data", 3)
+    (place / "manifest").write_text("0002 cat\n0000 dog\n")
     dataset = IterableDataset.from_manifest(
-        tmp_path / "manifest",
-        root=tmp_path / "data",
+        place / "manifest",
+        root=place / "data",
         transform=lambda item: (number_of(item), item.label),
     )
     assert [(2, "cat"), (0, "dog")] == [*dataset]
 
 
-@pytest.mark.parametrize("counts", [None, [3, 4, 3]])
-def test_a_shard_that_breaks_is_an_error_or_left_out_to_its_end(
-    tmp_path: Path, counts: list[int] | None
-) -> None:
-    """Samples before the damage count, the next shard is read, and the count says how many lack."""
-    make_shards(tmp_path, [3, 4, 3])
-
-    def expand(item: Item) -> Iterator[int]:
-        for number in numbers_in(item):
-            if number == 5:
-                raise OSError(errno.EIO, "damaged", item.path)
-            yield number
-
-    def read(policy: Any) -> tuple[list[Any], int]:
-        dataset = IterableDataset(tmp_path, expand=expand, counts=counts, on_error=policy)
-        return [*dataset], dataset.unreadable
-
-    with pytest.raises(OSError, match="damaged") as caught:
-        read("raise")
-    assert str(tmp_path / "001") == caught.value.filename
-    lost = 2 if counts else 1
-    assert ([0, 1, 2, 3, 4, 7, 8, 9], lost) == read("skip")
-    assert ([0, 1, 2, 3, 4, *[None] * lost, 7, 8, 9], lost) == read("none")
-
-
-def test_a_shard_with_fewer_samples_than_its_count_is_an_error(tmp_path: Path) -> None:
-    """It names the shard and how many there are."""
-    make_shards(tmp_path, [3, 2])
-    dataset = IterableDataset(tmp_path, expand=numbers_in, counts=[3, 4])
-    with pytest.raises(OSError, match="has 2 samples, not 3 or more") as caught:
-        list(dataset)
-    assert str(tmp_path / "001") == caught.value.filename
-    with pytest.raises(ValueError, match="1 counts for 2"):
-        list(IterableDataset(tmp_path, expand=numbers_in, counts=[3]))
-
-
-def test_files_that_cannot_be_read_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_left_out_and_counted(place: Path) -> None:
     """A batch is shorter then; one of which nothing is left is an error."""
-    paths = make_files(tmp_path, 6)
-    (tmp_path / "0001").unlink()
+    paths = make_files(place, 6)
+    (place / "0001").unlink()
     dataset = IterableDataset.from_objects(
         paths, transform=number_of, batch_size=2, on_error="skip"
     )
     assert [[0], [2, 3], [4, 5]] == [*dataset]
     assert 1 == dataset.unreadable
-    (tmp_path / "0000").unlink()
+    (place / "0000").unlink()
     with pytest.raises(OSError, match="no sample of a batch"):
         list(dataset)
 

@@ -59,33 +59,33 @@ def make_trainer(pl: Any, root: Path, plugin: Any, epochs: int) -> Any:
     )  # fmt: skip
 
 
-def test_a_training_saves_prunes_and_resumes(pl: Any, tmp_path: Path) -> None:
+def test_a_training_saves_prunes_and_resumes(pl: Any, place: Path) -> None:
     """With the plug-in as with Lightning's own: the callback's rules are followed."""
     torch.manual_seed(0)
     loader = make_loader()
     model = make_model(pl)
-    make_trainer(pl, tmp_path, LightningCheckpoint(), 4).fit(model, loader)
-    assert {"epoch=2.ckpt", "epoch=3.ckpt", "last.ckpt"} == {*os.listdir(tmp_path)}
+    make_trainer(pl, place, LightningCheckpoint(), 4).fit(model, loader)
+    assert {"epoch=2.ckpt", "epoch=3.ckpt", "last.ckpt"} == {*os.listdir(place)}
     again = make_model(pl)
-    trainer = make_trainer(pl, tmp_path, LightningCheckpoint(), 4)
-    trainer.fit(again, loader, ckpt_path=tmp_path / "last.ckpt")
+    trainer = make_trainer(pl, place, LightningCheckpoint(), 4)
+    trainer.fit(again, loader, ckpt_path=place / "last.ckpt")
     assert 4 == trainer.current_epoch
     assert torch.equal(model.layer.weight, again.layer.weight)
 
 
-def test_it_may_be_wrapped_to_save_in_the_background(pl: Any, tmp_path: Path) -> None:
+def test_it_may_be_wrapped_to_save_in_the_background(pl: Any, place: Path) -> None:
     """By Lightning's own AsyncCheckpointIO."""
     plugin = pl.plugins.AsyncCheckpointIO(LightningCheckpoint())
     loader = make_loader()
-    make_trainer(pl, tmp_path, plugin, 1).fit(make_model(pl), loader)
-    saved = LightningCheckpoint().load_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    make_trainer(pl, place, plugin, 1).fit(make_model(pl), loader)
+    saved = LightningCheckpoint().load_checkpoint(place / "last.ckpt", weights_only=True)
     assert 1 == saved["epoch"] + 1
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_whole_or_not_at_all(place: Path) -> None:
     """A state that cannot be pickled leaves the old file; the plug-in itself can be pickled."""
     plugin = pickle.loads(pickle.dumps(LightningCheckpoint()))
-    path = tmp_path / "new" / "x.ckpt"
+    path = place / "new" / "x.ckpt"
     plugin.save_checkpoint({"x": 1}, path)
     with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
         plugin.save_checkpoint({"x": lambda: 2}, path)
@@ -99,4 +99,4 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="storage_options"):
         plugin.save_checkpoint({"x": 1}, path, storage_options={})
     plugin.remove_checkpoint(path.parent)
-    assert [] == os.listdir(tmp_path)
+    assert [] == os.listdir(place)

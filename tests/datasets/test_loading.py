@@ -10,6 +10,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mountfs.datasets import BatchSampler, IterableDataset, MapDataset, ShuffleDataset
+from tests.datasets.conftest import MOUNT
 from tests.datasets.loading import (
     as_is,
     count_in,
@@ -28,11 +29,22 @@ COUNTS = (7, 0, 12, 1, 5)
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 
-QUICK = {(0, None, False), (1, "fork", True), (4, "fork", False), (1, "spawn", True)}
+QUICK = {
+    ("directory", 0, None, False), ("directory", 4, "fork", False),
+    ("directory", 1, "spawn", True), ("mount", 4, "fork", True),
+}  # fmt: skip
 """One of each; the others take seconds each, most of them for starting Python."""
 
 CORNERS = [
-    pytest.param(*corner, marks=[] if corner in QUICK else [pytest.mark.soak])
+    pytest.param(
+        kind,
+        *corner,
+        marks=[
+            *([pytest.mark.soak] if (kind, *corner) not in QUICK else []),
+            *(MOUNT if kind == "mount" else []),
+        ],
+    )
+    for kind in ("directory", "mount")
     for corner in [
         (0, None, False),
         *itertools.product((1, 4), ("fork", "spawn", "forkserver"), (False, True)),
@@ -60,13 +72,15 @@ def make_datasets(root: Path) -> dict[str, tuple[Any, int]]:
 
 
 @pytest.mark.timeout(900)  # sixty starts of Python with torch in the slowest corner
-@pytest.mark.parametrize(("workers", "method", "is_persistent"), CORNERS)
+@pytest.mark.parametrize(
+    ("place", "workers", "method", "is_persistent"), CORNERS, indirect=["place"]
+)
 def test_every_sample_comes_once_in_each_epoch(
-    tmp_path: Path, workers: int, method: str | None, is_persistent: bool
+    place: Path, workers: int, method: str | None, is_persistent: bool
 ) -> None:
     """The right content in two epochs, each in another order, the same order in each run."""
-    for kind, (dataset, samples) in make_datasets(tmp_path).items():
-        if (workers, method, is_persistent) in QUICK and method == "spawn" and kind != "files":
+    for kind, (dataset, samples) in make_datasets(place).items():
+        if method == "spawn" and kind != "files" and workers == 1 and is_persistent:
             continue  # five seconds each
         options: dict[str, Any] = {
             "num_workers": workers,
@@ -117,31 +131,31 @@ def test_a_loader_that_batches_itself_gets_samples(tmp_path: Path) -> None:
         assert [*range(10)] == sorted(int(n) for batch in loader for n in batch)
 
 
-def test_items_without_transform_reach_the_training_process(tmp_path: Path) -> None:
+def test_items_without_transform_reach_the_training_process(place: Path) -> None:
     """Nobody read them before; they are opened where they are read."""
-    paths = make_files(tmp_path, 6)
-    for dataset in (MapDataset(tmp_path), IterableDataset(tmp_path)):
+    paths = make_files(place, 6)
+    for dataset in (MapDataset(place), IterableDataset(place)):
         loader = load(dataset, num_workers=2)
         items = [*loader]
         assert paths == sorted(item.path for item in items)
         assert [*range(6)] == sorted(number_of(item) for item in items)
 
 
-def test_len_is_what_a_loader_yields(tmp_path: Path) -> None:
+def test_len_is_what_a_loader_yields(place: Path) -> None:
     """Batches of one rank, whatever the workers; unknown where nobody counts."""
-    make_files(tmp_path / "files", 11)
-    make_shards(tmp_path / "shards", COUNTS)
+    make_files(place / "files", 11)
+    make_shards(place / "shards", COUNTS)
     for dataset, steps in (
-        (IterableDataset(tmp_path / "files", batch_size=4), 3),
-        (IterableDataset(tmp_path / "files", batch_size=4, tail="drop"), 2),
+        (IterableDataset(place / "files", batch_size=4), 3),
+        (IterableDataset(place / "files", batch_size=4, tail="drop"), 2),
         (
-            IterableDataset(tmp_path / "shards", expand=numbers_in, counts=[*COUNTS], batch_size=6),
+            IterableDataset(place / "shards", expand=numbers_in, counts=[*COUNTS], batch_size=6),
             5,
         ),
     ):
         for workers in (0, 3):
             loader = DataLoader(dataset, batch_size=None, collate_fn=as_is, num_workers=workers)
             assert steps == len(loader) == len([*loader])
-    unknown = IterableDataset(tmp_path / "shards", expand=numbers_in, batch_size=6)
+    unknown = IterableDataset(place / "shards", expand=numbers_in, batch_size=6)
     with pytest.raises(TypeError, match="counts"):
         len(unknown)

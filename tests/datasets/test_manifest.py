@@ -65,25 +65,25 @@ def test_what_was_written_with_tabs_is_read(lines: list[tuple[str, str]]) -> Non
     assert expected == parse(content.encode())
 
 
-def test_names_are_relative_to_the_root_or_to_the_manifest(tmp_path: Path) -> None:
+def test_names_are_relative_to_the_root_or_to_the_manifest(place: Path) -> None:
     """Absolute ones to nothing; a manifest is read again each time."""
-    (tmp_path / "manifest").write_text("a.png 1\n/absolute.png 2\nsub/c.png\n")
+    (place / "manifest").write_text("a.png 1\n/absolute.png 2\nsub/c.png\n")
     expected = [
-        Entry(str(tmp_path / "a.png"), "1"),
+        Entry(str(place / "a.png"), "1"),
         Entry("/absolute.png", "2"),
-        Entry(str(tmp_path / "sub/c.png")),
+        Entry(str(place / "sub/c.png")),
     ]
-    source = pickle.loads(pickle.dumps(Source.from_manifest(tmp_path / "manifest")))
+    source = pickle.loads(pickle.dumps(Source.from_manifest(place / "manifest")))
     assert expected == [*source]
     assert expected == [*source]
     expected[0], expected[2] = Entry("/root/a.png", "1"), Entry("/root/sub/c.png")
-    assert expected == [*Source.from_manifest(tmp_path / "manifest", root="/root")]
+    assert expected == [*Source.from_manifest(place / "manifest", root="/root")]
 
 
-def test_a_parser_of_the_user_is_used(tmp_path: Path) -> None:
+def test_a_parser_of_the_user_is_used(place: Path) -> None:
     """It gets the open manifest, and its labels may be anything."""
-    (tmp_path / "manifest").write_text("7;a.png\n9;b.png\n")
-    found = [*Manifest(str(tmp_path / "manifest"), "/root", read_fields).entries()]
+    (place / "manifest").write_text("7;a.png\n9;b.png\n")
+    found = [*Manifest(str(place / "manifest"), "/root", read_fields).entries()]
     assert [Entry("/root/a.png", 7), Entry("/root/b.png", 9)] == found
 
 

@@ -29,13 +29,13 @@ def test_samples_are_files_in_the_order_of_the_source(tmp_path: Path) -> None:
     assert paths[::-1] == [item.path for item in MapDataset.from_objects(paths[::-1])]
 
 
-def test_the_source_is_listed_once_and_travels_in_the_pickle(tmp_path: Path) -> None:
+def test_the_source_is_listed_once_and_travels_in_the_pickle(place: Path) -> None:
     """A worker sees the files that its parent saw."""
-    make_files(tmp_path, 3)
-    dataset = MapDataset(tmp_path, transform=number_of)
+    make_files(place, 3)
+    dataset = MapDataset(place, transform=number_of)
     unlisted = pickle.loads(pickle.dumps(dataset))
     assert 3 == len(dataset)
-    make_files(tmp_path, 4)
+    make_files(place, 4)
     assert 3 == len(dataset)
     assert [0, 1, 2] == [*pickle.loads(pickle.dumps(dataset))]
     assert 4 == len(unlisted)
@@ -71,10 +71,10 @@ def test_a_batch_is_fetched_at_the_same_time_and_transformed_in_order(tmp_path: 
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_cannot_be_read_is_left_out_or_none_or_raised(tmp_path: Path, workers: int) -> None:
+def test_what_cannot_be_read_is_left_out_or_none_or_raised(place: Path, workers: int) -> None:
     """Counted over all workers; the error names the file."""
-    paths = make_files(tmp_path, 6)
-    (tmp_path / "0002").unlink()
+    paths = make_files(place, 6)
+    (place / "0002").unlink()
     batches = [[0, 1, 2], [3, 4, 5]]
     skipping = MapDataset.from_objects(paths, transform=number_of, on_error="skip")
     none = MapDataset.from_objects(paths, transform=number_of, on_error="none")
@@ -100,12 +100,12 @@ def test_a_mistake_in_the_transform_is_never_left_out(tmp_path: Path) -> None:
         dataset.__getitems__([0])
 
 
-def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
+def test_sizes_are_those_of_the_files(place: Path) -> None:
     """In order; a file that is gone is an error."""
-    paths = [tmp_path / str(number) for number in range(5)]
+    paths = [place / str(number) for number in range(5)]
     for number, path in enumerate(paths):
         path.write_bytes(b"x" * number)
-    dataset = MapDataset(tmp_path)
+    dataset = MapDataset(place)
     assert [0, 1, 2, 3, 4] == [*dataset.sizes()]
     paths[3].unlink()
     with pytest.raises(FileNotFoundError):

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.datasets.conftest import MOUNT
+
 PROGRAM = Path(__file__).with_name("mmengine_training.py")
 
 ENVIRONMENT = {
@@ -26,17 +30,22 @@ def train(*arguments: object) -> str:
     return done.stdout + done.stderr
 
 
-def test_mmengine_runs_unchanged(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param("directory", marks=pytest.mark.soak), pytest.param("mount", marks=MOUNT)],
+    indirect=True,
+)
+def test_mmengine_runs_unchanged(place: Path) -> None:
     """Runner, CheckpointHook and LoggerHook: newest and best checkpoints, mirrored logs, resume."""
-    train(tmp_path / "run", 4)
-    checkpoints = tmp_path / "run" / "ckpt" / "run"
+    train(place / "run", 4)
+    checkpoints = place / "run" / "ckpt" / "run"
     assert {"best_score_epoch_2.pth", "epoch_3.pth", "epoch_4.pth"} == {*os.listdir(checkpoints)}
-    logs = tmp_path / "run" / "logs" / "run"
+    logs = place / "run" / "logs" / "run"
     scalars = (logs / "vis_data" / "scalars.json").read_text().splitlines()
     assert 4 * 4 + 4 == len(scalars)
-    assert 1 == len([*logs.glob("*.log")])
-    assert str(checkpoints / "epoch_4.pth") == (tmp_path / "run" / "last_checkpoint").read_text()
-    text = train(tmp_path / "run", 5, "resume")
+    assert 1 == len([*logs.glob("*.log")]) == len([*(place / "run").rglob("*.log")])  # moved
+    assert str(checkpoints / "epoch_4.pth") == (place / "run" / "last_checkpoint").read_text()
+    text = train(place / "run", 5, "resume")
     assert "Epoch(train) [5]" in text
     assert "Epoch(train) [4]" not in text
     assert {"epoch_4.pth", "epoch_5.pth"} <= {*os.listdir(checkpoints)}

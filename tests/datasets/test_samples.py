@@ -62,9 +62,9 @@ def test_a_name_is_its_key_and_its_extension(name: str) -> None:
     assert f"{key}.{extension}" == name or (extension == "" and name in (key, f"{key}."))
 
 
-def test_members_that_follow_one_another_are_one_sample(tmp_path: Path) -> None:
+def test_members_that_follow_one_another_are_one_sample(place: Path) -> None:
     """In tar and zip, streamed, and by number with an index."""
-    tar, packed = write_tar(tmp_path / "a.tar", FILES), write_zip(tmp_path / "a.zip", FILES)
+    tar, packed = write_tar(place / "a.tar", FILES), write_zip(place / "a.zip", FILES)
     assert SAMPLES == [*samples(tar)]
     assert SAMPLES == [*samples(packed)]
     indexed = IndexedSamples(TarIndex.build(tar))

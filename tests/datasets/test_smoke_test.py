@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
+import runpy
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_command_lists_reads_and_says_rates(tmp_path: Path) -> None:
-    """As a user starts it."""
+def test_the_command_lists_reads_and_says_rates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``python -m`` starts it."""
     for n in range(10):
         (tmp_path / f"{n}.bin").write_bytes(bytes(1000))
-    command = [sys.executable, "-m", "mountfs.datasets", str(tmp_path), "--files", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    listed, read = done.stdout.splitlines()
+    monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "--files", "4"])
+    monkeypatch.delitem(sys.modules, "mountfs.datasets.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("mountfs.datasets", run_name="__main__")
+    assert 0 == ended.value.code
+    listed, read = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"listed 10 files in [\d.]+ s: \d+ files/s", listed)
     pattern = r"read 4 files in [\d.]+ s: \d+ files/s, 0\.004 MB, [\d.]+ MB/s"
     assert re.fullmatch(pattern, read)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mountfs.datasets import Entry, Listing, Source
+from mountfs.datasets import Entry, IterableDataset, Listing, MapDataset, Source
 from mountfs.datasets.pattern import expand_braces
+from tests.datasets.conftest import BOTH, new_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mountfs.datasets import Item
 
 KEYS = ["0", "00/a", "01", "1/x", "a!b", "a/0", "a/b/c", "a/b.c", "a0", "b/.hidden", "ü/é"]
 
@@ -33,11 +37,12 @@ def keys_of(source: Any, root: Path) -> list[str]:
     return [entry.path.removeprefix(f"{root}/") for entry in source]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=BOTH)
+def root(request: pytest.FixtureRequest) -> Path:
     """Return a directory with all kinds of names."""
-    make(tmp_path, KEYS)
-    return tmp_path
+    root = new_directory(request, request.param)
+    make(root, KEYS)
+    return root
 
 
 def test_a_directory_is_everything_below_it_in_the_order_of_keys(root: Path) -> None:
@@ -116,15 +121,15 @@ def test_several_pieces_follow_one_another_as_given(root: Path) -> None:
     assert len(one) == 4
 
 
-def test_nothing_is_touched_before_it_is_iterated_and_each_time_again(tmp_path: Path) -> None:
+def test_nothing_is_touched_before_it_is_iterated_and_each_time_again(place: Path) -> None:
     """A source of what does not exist can be made and pickled; it sees what comes later."""
-    source = pickle.loads(pickle.dumps(Source.of(tmp_path / "later")))
+    source = pickle.loads(pickle.dumps(Source.of(place / "later")))
     with pytest.raises(FileNotFoundError):
         list(source)
-    make(tmp_path, ["later/a"])
-    assert ["later/a"] == keys_of(source, tmp_path)
-    make(tmp_path, ["later/b"])
-    assert ["later/a", "later/b"] == keys_of(source, tmp_path)
+    make(place, ["later/a"])
+    assert ["later/a"] == keys_of(source, place)
+    make(place, ["later/b"])
+    assert ["later/a", "later/b"] == keys_of(source, place)
 
 
 def test_an_empty_directory_is_empty_and_a_wrong_name_is_an_error(tmp_path: Path) -> None:
@@ -210,6 +215,33 @@ def test_a_listing_is_the_list_of_its_entries(pairs: list[tuple[str, Any]]) -> N
         (entry.path, repr(entry.label)) for entry in listing
     ]
     assert [*listing][1:] == listing[1:]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a file: like an entry, but with more to keep."""
+
+    path: str
+    offset: int
+    label: Any = None
+
+    def item(self) -> Item:
+        """Return what to read."""
+        raise NotImplementedError
+
+
+def test_what_a_listing_could_not_keep_is_refused() -> None:
+    """Rather than turned into the whole file."""
+    with pytest.raises(TypeError, match=r"would lose the rest of Part\(path='x', offset=7"):
+        Listing([Part("x", 7)])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("place", [None, 3, b"/train", [b"/train"], [None]], ids=str)
+def test_what_is_no_place_is_refused_at_once(place: Any) -> None:
+    """With the value, before anything is listed."""
+    for make in (Source.of, MapDataset, IterableDataset):
+        with pytest.raises(TypeError, match=r"a source is a path, .* not (None|3|b'/train')"):
+            make(place)
 
 
 def test_a_manifest_is_read_at_each_iteration_with_a_parser_of_ones_own(tmp_path: Path) -> None:

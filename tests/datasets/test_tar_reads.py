@@ -72,3 +72,19 @@ def test_after_members_that_were_taken_others_are_skipped_in_large_pieces(
     path = write_tar(tmp_path / "a.tar", files)
     assert [*files] == [item.name for item in stream_tar(path, held_bytes_max=1 << 20)]
     assert len(reads) <= 15
+
+
+def test_large_members_with_small_ones_between_them_are_read_by_themselves(
+    tmp_path: Path, reads: list[int]
+) -> None:
+    """An image, its label, the next image: what comes along with a label would be copied twice."""
+    pairs = [{f"{n}.jpg": bytes([n]) * (100_000 + n), f"{n}.cls": b"%d" % n} for n in range(20)]
+    files = {name: content for pair in pairs for name, content in pair.items()}
+    path = write_tar(tmp_path / "a.tar", files)
+    assert [*files.items()] == [(item.name, item.read()) for item in stream_tar(path)]
+    # Behind the megabyte with which the archive begins: an image, the header of its label, and the
+    # label with the header of the next image.
+    start = reads.index(100_011)
+    for n in range(11, 20):
+        assert [100_000 + n, 512, 1024] == reads[start : start + 3]
+        start += 3

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_file_appears_when_it_is_closed(tmp_path: Path) -> None:
+def test_a_file_appears_when_it_is_closed(place: Path) -> None:
     """Until then readers see what was there before, and nothing else is left afterwards."""
-    path = tmp_path / "new" / "weights.bin"
+    path = place / "new" / "weights.bin"
     writer = Writer(path)
     writer.write(b"one")
     writer.flush()
@@ -40,23 +40,23 @@ def write_half(writer: Writer) -> None:
     raise KeyError
 
 
-def test_an_exception_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_an_exception_leaves_everything_as_it_was(place: Path) -> None:
     """Whether there was a file before or not."""
-    path = tmp_path / "weights.bin"
+    path = place / "weights.bin"
     for before in ([], ["weights.bin"]):
         with pytest.raises(KeyError), Writer(path) as writer:
             write_half(writer)
-        assert before == os.listdir(tmp_path)
+        assert before == os.listdir(place)
         path.write_bytes(b"old")
     assert b"old" == path.read_bytes()
 
 
-def test_a_writer_that_is_forgotten_publishes_nothing(tmp_path: Path) -> None:
+def test_a_writer_that_is_forgotten_publishes_nothing(place: Path) -> None:
     """The garbage collector closes files, but this is half a file."""
-    writer = Writer(tmp_path / "weights.bin")
+    writer = Writer(place / "weights.bin")
     writer.write(b"half")
     del writer
-    assert [] == os.listdir(tmp_path)
+    assert [] == os.listdir(place)
 
 
 def test_a_write_that_fails_leaves_the_old_file(
@@ -133,21 +133,21 @@ def test_a_writer_writes_what_a_file_would(
     assert (directory / "model").read_bytes() == (directory / "file").read_bytes()
 
 
-def test_a_checkpoint_is_written_and_read_by_name(tmp_path: Path) -> None:
+def test_a_checkpoint_is_written_and_read_by_name(place: Path) -> None:
     """Names are relative to the root; absolute paths are taken as they are."""
-    checkpoint = pickle.loads(pickle.dumps(Checkpoint(tmp_path)))
+    checkpoint = pickle.loads(pickle.dumps(Checkpoint(place)))
     state = {"weight": torch.arange(10.0), "step": 3}
-    for name in ("run/epoch0.ckpt", tmp_path / "elsewhere" / "epoch1.ckpt"):
+    for name in ("run/epoch0.ckpt", place / "elsewhere" / "epoch1.ckpt"):
         with checkpoint.writer(name) as writer:
             torch.save(state, writer)
         with checkpoint.reader(name) as reader:
             loaded = torch.load(reader, weights_only=True)
         assert torch.equal(state["weight"], loaded["weight"])  # type: ignore[arg-type]
         assert 3 == loaded["step"]
-    assert (tmp_path / "run" / "epoch0.ckpt").exists()
+    assert (place / "run" / "epoch0.ckpt").exists()
 
 
-def test_a_checkpoint_that_is_absent_is_an_error_as_for_a_file(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_absent_is_an_error_as_for_a_file(place: Path) -> None:
     """It comes at the first use and has the name."""
     with pytest.raises(FileNotFoundError, match=r"epoch9\.ckpt"):
-        Checkpoint(tmp_path).reader("epoch9.ckpt").read()
+        Checkpoint(place).reader("epoch9.ckpt").read()

@@ -51,7 +51,8 @@ def test_members_of_any_sizes_come_out_whole(
     with tempfile.TemporaryDirectory() as folder:
         path = write_zip(Path(folder, "a.zip"), files, method=method)
         found = []
-        for item in stream_zip(path, start=start, held_bytes_max=held_bytes_max):
+        first = {f"{number}.bin" for number in range(start)}
+        for item in stream_zip(path, is_skipped=first.__contains__, held_bytes_max=held_bytes_max):
             copy = pickle.loads(pickle.dumps(item))
             assert len(files[item.name]) == item.size
             with item, copy:
