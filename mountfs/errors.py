@@ -64,6 +64,8 @@ class StoreError(MountfsError):
         code: the store's own error code, e.g. ``NoSuchKey``; empty when it sent none.
         request_id: the store's name for the request; empty when it sent none.
         status: the HTTP status; 0 when there was no response.
+        may_have_landed: a change was asked for more than once, and the store may have made it
+            though it refused the last time.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class StoreError(MountfsError):
         self.code = code
         self.request_id = request_id
         self.status = status
+        self.may_have_landed = False
 
     def __str__(self) -> str:
         facts = [

@@ -20,11 +20,10 @@ import trio
 
 from mountfs import control_directory
 from mountfs.attributes import AttributesConfig, Entry
-from mountfs.errors import ObjectNotFoundError
 from mountfs.keys import NAME_MAX_BYTES
 from mountfs.meta.node import Directory, File
 from mountfs.ttl import KERNEL_FOREVER_SECONDS
-from mountfs.vfs.creators import Creators
+from mountfs.vfs.open_call import is_replacing
 from mountfs.vfs.written_file import written_of
 
 if TYPE_CHECKING:
@@ -81,9 +80,6 @@ class Filesystem:
         learner: learns those that no listing tells.
         handles: counts what is open.
         drafts: is told when an inode is forgotten; None if nothing can be written.
-
-    Attributes:
-        creators: threads that create files and need not ask the store before each.
     """
 
     def __init__(
@@ -99,7 +95,6 @@ class Filesystem:
         drafts: Forgetter | None = None,
     ) -> None:
         self.config = config
-        self.creators = Creators()
         self.handles = handles
         self.reading = reading
         self._namespace = namespace
@@ -127,7 +122,7 @@ class Filesystem:
 
         Raises:
             OSError: ENAMETOOLONG; the kernel's own limit is larger than what directories elsewhere
-                take. ENOENT to who is creating files there.
+                take. ENOENT to who is going to create it.
         """
         if len(name) > NAME_MAX_BYTES:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
@@ -142,36 +137,21 @@ class Filesystem:
             return Entry(attributes, KERNEL_FOREVER_SECONDS, KERNEL_FOREVER_SECONDS)
         node = self._namespace.lookup_if_fresh(directory, name)
         if node is None:
-            if (
-                thread
-                and self._namespace.is_known_absent(directory, name)
-                and self.creators.may_believe(thread, parent)
-            ):
-                self.creators.note_missed(thread, parent, name)
+            if thread and self._namespace.is_known_absent(directory, name) and is_replacing(thread):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             return None
         if self.config.is_posix and not self._learner.is_learned(node):
             return None
         return self.remember(node, trio.current_time())
 
-    async def lookup(self, parent: int, name: bytes, thread: int = 0) -> Entry:
+    async def lookup(self, parent: int, name: bytes) -> Entry:
         """Return the entry of *name*, asking the store if need be.
-
-        Args:
-            parent: of the directory.
-            name: what to look up.
-            thread: who asks; 0 if that cannot be seen.
 
         Raises:
             ObjectNotFoundError: there is no such name.
             OSError: *parent* is no directory.
         """
-        try:
-            node = await self._namespace.lookup(self.directory_of(parent), name)
-        except ObjectNotFoundError:
-            if thread:
-                self.creators.note_missed(thread, parent, name)
-            raise
+        node = await self._namespace.lookup(self.directory_of(parent), name)
         await self._learner.learn(node)
         if self._learner.is_learned(node):
             return self.remember(node, trio.current_time())

@@ -61,6 +61,14 @@ class DirtySource(Protocol):
         """Publishes that have failed; only grows."""
         ...
 
+    @property
+    def lost_count(self) -> int:
+        """Files that could not be stored after their last close, which nobody was told; only grows.
+
+        A program that ended without closing them, or was killed.
+        """
+        ...
+
     def dirty_paths(self, limit: int) -> Sequence[str]:
         """Return paths in the mount of up to *limit* dirty files."""
         ...
@@ -90,7 +98,7 @@ class NothingDirty:
     """A mount through which nothing can be changed."""
 
     dirty_count = dirty_bytes = pending_count = pending_bytes = 0
-    uploaded_bytes = publish_count = publish_failure_count = 0
+    uploaded_bytes = publish_count = publish_failure_count = lost_count = 0
     oldest_seconds = 0.0
     failing: tuple[tuple[str, str], ...] = ()
     staging_path = ""

@@ -87,10 +87,11 @@ class Drain:
 
     def _conclude(self, before: Remains) -> None:
         remains = self.remains
-        if remains.count:
+        if remains.count or remains.lost_count:
             self.verdict = remains.verdict(self._source.staging_path)
             # What is lost is an error; what only waits for the next mount is not.
-            level = logging.ERROR if remains.dirty_count else logging.WARNING
+            is_lost = remains.dirty_count or remains.lost_count
+            level = logging.ERROR if is_lost else logging.WARNING
             log.log(level, "ending with %s", self.verdict)
         elif before.count:
             log.info("everything is published")

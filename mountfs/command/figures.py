@@ -103,6 +103,10 @@ def write_figures(source: DirtySource) -> list[Figure]:
             lambda: source.publish_failure_count,
         ),
         _figure(
+            "write.lost_files", _COUNTER, "Files that could not be stored after their last close.",
+            lambda: source.lost_count,
+        ),
+        _figure(
             "write.failing", _GAUGE, "Files whose last publish has failed.",
             lambda: len(source.failing),
         ),

@@ -30,6 +30,7 @@ class Remains:
         dirty_paths: some of the dirty files.
         failing: path and reason of some whose last publish has failed.
         failing_count: of all of those.
+        lost_count: files that were lost before, and nobody was told.
     """
 
     dirty_count: int = 0
@@ -39,6 +40,7 @@ class Remains:
     dirty_paths: tuple[str, ...] = ()
     failing: tuple[tuple[str, str], ...] = ()
     failing_count: int = 0
+    lost_count: int = 0
 
     @classmethod
     def of(cls, source: DirtySource) -> Self:
@@ -54,6 +56,7 @@ class Remains:
                 (printable(path), printable(reason)) for path, reason in failing[:MAX_NAMES]
             ),
             failing_count=len(failing),
+            lost_count=source.lost_count,
         )
 
     @classmethod
@@ -87,6 +90,7 @@ class Remains:
             "dirty_paths": list(self.dirty_paths),
             "failing": [list(pair) for pair in self.failing],
             "failing_count": self.failing_count,
+            "lost_count": self.lost_count,
         }
 
     def describe(self) -> str:
@@ -101,6 +105,10 @@ class Remains:
             names = ", ".join(self.dirty_paths) + (f" and {more} more" if more > 0 else "")
             parts.append(
                 f"{_describe(self.dirty_count, self.dirty_bytes)} not published and lost: {names}"
+            )
+        if self.lost_count:
+            parts.append(
+                f"{_describe(self.lost_count, 0)} lost earlier, after the last close; see the log"
             )
         if self.pending_count:
             parts.append(
@@ -124,7 +132,7 @@ def parse_remains(found: object) -> Remains:
         numbers = {
             name: int(found.get(name, 0))
             for name in ("dirty_count", "dirty_bytes", "pending_count", "pending_bytes",
-                         "failing_count")
+                         "failing_count", "lost_count")
         }  # fmt: skip
         paths = tuple(printable(str(path)) for path in found.get("dirty_paths", ()))
         failing = tuple(

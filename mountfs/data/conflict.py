@@ -10,7 +10,7 @@ from mountfs.errors import BaseGoneError, PreconditionFailedError, StoreUnavaila
 from mountfs.keys import KEY_MAX_BYTES, NAME_MAX_BYTES, sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from mountfs.objects import ObjectInfo
 
@@ -31,15 +31,21 @@ async def publish_beside(key: str, publish: Callable[[str], Awaitable[ObjectInfo
         StoreUnavailableError: no name is free.
         StoreError, OSError: as *publish*.
     """
-    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for number in range(MAX_CONFLICT_NAMES):
+    for beside in conflict_keys(key):
         try:
-            return await publish(conflict_key(key, now, number))
+            return await publish(beside)
         except BaseGoneError:
             raise
         except PreconditionFailedError:  # another one of this second
             continue
     raise StoreUnavailableError(f"no free name for our version of {key!r}")
+
+
+def conflict_keys(key: str) -> Iterator[str]:
+    """Yield the keys that our version of *key* may get now, in the order of preference."""
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for number in range(MAX_CONFLICT_NAMES):
+        yield conflict_key(key, now, number)
 
 
 def conflict_key(key: str, time_text: str, number: int = 0) -> str:

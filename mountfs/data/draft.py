@@ -148,10 +148,21 @@ class Draft:
             raise
         return True
 
-    async def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+    async def write(
+        self,
+        offset: int,
+        data: bytes | bytearray | memoryview,
+        note: Callable[[int], None] = lambda size_before: None,
+    ) -> None:
         """Write *data*, which does not change meanwhile, as soon as it may be.
 
         Where memory is short this waits for it, or spills.
+
+        Args:
+            offset: where to.
+            data: what.
+            note: called with the size before as soon as it is written, ahead of whoever reads or
+                publishes the draft.
 
         Raises:
             DroppedError: some of these bytes are in the store only.
@@ -160,7 +171,13 @@ class Draft:
         Cancellation: nothing was written.
         """
         view = memoryview(data)
-        await self._gate.write(offset, view, partial(self._write, offset, view))
+
+        def put() -> None:
+            size_before = self.size_bytes
+            self._write(offset, view)
+            note(size_before)
+
+        await self._gate.write(offset, view, put)
 
     async def localize(self, read_base: ReadBase) -> None:
         """Fetch all that is still the base's, so that it may go. Changes nothing to be seen.
@@ -182,8 +199,8 @@ class Draft:
                         await self._gate.fill(start, data, partial(content.fill, start, data))
                 at = stop
 
-    async def truncate(self, size_bytes: int) -> None:
-        """Cut the file, or let it grow by zeros.
+    async def truncate(self, size_bytes: int, note: Callable[[], None] = lambda: None) -> None:
+        """Cut the file, or let it grow by zeros; *note* is called as soon as that has happened.
 
         Raises:
             DroppedError: the cut would go through bytes that are in the store only.
@@ -195,6 +212,7 @@ class Draft:
             ):
                 raise DroppedError(f"{size_bytes} lies within bytes that are in the store only")
             self._content.resize(size_bytes)
+            note()
 
     async def zero(self, start: int, stop: int) -> None:
         """Make ``[start, stop)`` zeros, as far as the file reaches.

@@ -110,7 +110,9 @@ class DraftGate:
             raise
         self._room.release(max(-wanted, 0))
         if has_waited:
-            await self._room.spill_if_short()
+            # It is written: who is interrupted now must not be told that it is not.
+            with trio.CancelScope(shield=True):
+                await self._room.spill_if_short()
 
     async def _wait_until_thawed(self) -> None:
         while self._frozen:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
@@ -55,7 +56,10 @@ class Journal:
 
     @property
     def entries(self) -> dict[int, JournalEntry]:
-        """What is not published, by number, in the order of the commits; not to be changed."""
+        """What is not published, by number, in the order of `JournalEntry.order`.
+
+        Not to be changed, nor to be kept: it may be another one afterwards.
+        """
         return self._state.entries
 
     @property
@@ -97,8 +101,7 @@ class Journal:
 
         Cancellation: shielded; it waits for the disk only.
         """
-        number = self._state.next_number
-        self._state.next_number += 1
+        number = self._state.take_number()
         file_name = f"{FILE_PREFIX}{number}" if file is not None else ""
         record = DirtyRecord(
             number=number,
@@ -110,6 +113,8 @@ class Journal:
         with trio.CancelScope(shield=True):
             if file is not None:
                 await self._keep(file, file_name)
+                # That took a while: what was committed meanwhile is older.
+                record = replace(record, order=self._state.take_number())
             try:
                 await self._writer.write(Addition(record=record, body=body))
             except OSError:
@@ -133,7 +138,11 @@ class Journal:
             OSError: it is not recorded.
         """
         record = RenameRecord(
-            number=number, key=key, expected_etag=expected_etag, replaces=replaces
+            number=number,
+            key=key,
+            expected_etag=expected_etag,
+            replaces=replaces,
+            order=self._state.take_number(),
         )
         with trio.CancelScope(shield=True):
             await self._writer.write(Addition(record=record))
@@ -141,17 +150,23 @@ class Journal:
     async def end(self, number: int, etag: str) -> None:
         """Record that *number* was published (*etag*) or dropped (""), and free its bytes.
 
+        What was published ends the older generations of its key, too. A number that has ended is
+        no error.
+
         A drop is durable on return. That it was published need not be: a replay would find the
         object in the bucket. It survives the death of the process.
 
         Raises:
             OSError: it is not recorded.
         """
-        entry = self.entries[number]
+        entry = self.entries.get(number)
+        if entry is None:
+            return
+        ended = [entry, *self._state.older_than(entry)]
         # The bytes must not be gone while the journal still says that they are needed.
-        needs_sync = not etag or bool(entry.record.file_name)
+        needs_sync = not etag or any(item.record.file_name for item in ended)
         with trio.CancelScope(shield=True):
-            record = EndRecord(number=number, etag=etag)
+            record = EndRecord(number=number, etag=etag, key=entry.key, order=entry.order)
             await self._writer.write(Addition(record=record, needs_sync=needs_sync))
 
     # What is read back.
@@ -207,18 +222,25 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     What was read back is in `Journal.entries`. Nothing is left on disk at the end if all of them
     have ended.
 
+    Who is cancelled inside the block while he waits for the disk is told the truth; who comes when
+    it has been left gets an `OSError` (`ESHUTDOWN`).
+
     Raises:
         OSError: what is there cannot be read.
     """
     writer = JournalWriter(directory)
-    await trio.to_thread.run_sync(writer.load)
+    try:
+        await trio.to_thread.run_sync(writer.load)
+    except OSError:
+        writer.abandon()
+        raise
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(writer.run_forever)
+            nursery.start_soon(writer.run_until_stopped)
             try:
                 yield Journal(directory, writer)
             finally:
-                nursery.cancel_scope.cancel()
+                writer.stop()
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(writer.close)

@@ -48,6 +48,8 @@ class DirtyRecord:
         file_name: the staging file with the bytes, each at its own offset; empty when they follow
             the record: those of all extents, one after the other.
         replaces: older generations that need not be published any more.
+        order: among the generations of its key, the youngest has the greatest; 0 for *number*. A
+            record that is written again, behind younger ones, keeps it.
     """
 
     number: int
@@ -55,6 +57,11 @@ class DirtyRecord:
     committed_ns: int
     file_name: str = ""
     replaces: tuple[int, ...] = ()
+    order: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.order:
+            object.__setattr__(self, "order", self.number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +73,14 @@ class RenameRecord:
         key: the new one.
         expected_etag: as in `Generation`, of the new key.
         replaces: generations that had the new key.
+        order: its order from now on, as in `DirtyRecord`; 0 for the youngest of all.
     """
 
     number: int
     key: str
     expected_etag: str | None = None
     replaces: tuple[int, ...] = ()
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +90,15 @@ class EndRecord:
     Attributes:
         number: of the generation.
         etag: what the store gave it; empty when it was dropped.
+        key: what it was published as. It tells the younger ones what is there, also when the
+            record of this one went with its segment.
+        order: of the generation at the end.
     """
 
     number: int
     etag: str = ""
+    key: str = ""
+    order: int = 0
 
 
 Record = DirtyRecord | RenameRecord | EndRecord
@@ -219,6 +233,7 @@ def _describe(record: Record) -> dict[str, Any]:
                 "committed": record.committed_ns,
                 "file": record.file_name,
                 "replaces": record.replaces,
+                "order": record.order,
             }
         case RenameRecord():
             return {
@@ -227,9 +242,16 @@ def _describe(record: Record) -> dict[str, Any]:
                 "key": record.key,
                 "expected": record.expected_etag,
                 "replaces": record.replaces,
+                "order": record.order,
             }
         case EndRecord():
-            return {"type": "end", "number": record.number, "etag": record.etag}
+            return {
+                "type": "end",
+                "number": record.number,
+                "etag": record.etag,
+                "key": record.key,
+                "order": record.order,
+            }
 
 
 def _understand(fields: dict[str, Any]) -> Record:
@@ -251,6 +273,7 @@ def _understand(fields: dict[str, Any]) -> Record:
                 committed_ns=fields["committed"],
                 file_name=fields["file"],
                 replaces=tuple(fields["replaces"]),
+                order=fields.get("order", 0),  # absent in journals of earlier versions
             )
         case "rename":
             return RenameRecord(
@@ -258,8 +281,14 @@ def _understand(fields: dict[str, Any]) -> Record:
                 key=fields["key"],
                 expected_etag=fields["expected"],
                 replaces=tuple(fields["replaces"]),
+                order=fields.get("order", 0),
             )
         case "end":
-            return EndRecord(number=fields["number"], etag=fields["etag"])
+            return EndRecord(
+                number=fields["number"],
+                etag=fields["etag"],
+                key=fields.get("key", ""),
+                order=fields.get("order", 0),
+            )
         case unknown:
             raise ValueError(f"a record of the unknown type {unknown!r}: a later version's journal")

@@ -68,6 +68,7 @@ class Segment:
         live: numbers of the generations whose data or description is here and still needed.
         is_sealed: nothing is appended any more.
         is_damaged: something in it could not be read back; it is never deleted.
+        has_unsynced: its end may not survive a loss of power.
         sync_count: how often it was synced.
     """
 
@@ -77,6 +78,7 @@ class Segment:
         "_is_retired",
         "_readers",
         "fd",
+        "has_unsynced",
         "is_damaged",
         "is_sealed",
         "live",
@@ -94,6 +96,7 @@ class Segment:
         self.live: set[int] = set()
         self.is_sealed = False
         self.is_damaged = False
+        self.has_unsynced = False
         self._is_retired = False
         self._readers = 0
         self.sync_count = 0
@@ -141,6 +144,15 @@ class Segment:
         if not self._readers:
             self.close()
 
+    def sync_if_needed(self) -> None:
+        """Let all of it survive a loss of power.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        if self.has_unsynced:
+            self._sync()
+
     def remove(self) -> None:
         """Delete the file for good, before anything that was written later is deleted.
 
@@ -167,6 +179,7 @@ class Segment:
             buffers += (head, *item.body)
         try:
             write_fully(self.fd, buffers, start)
+            self.has_unsynced = True
             if any(item.needs_sync for item in batch):
                 self._sync()
         except OSError as error:
@@ -180,6 +193,7 @@ class Segment:
         try:
             self.sync_count += 1
             os.fdatasync(self.fd)
+            self.has_unsynced = False
         except OSError:
             # The kernel may have thrown away what it could not write, and would call the next
             # sync a success: nobody trusts this file with anything new.
@@ -227,6 +241,7 @@ def open_segments(directory: Path) -> list[Segment]:
             fd = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
             segment = Segment(directory, number, segment_id, fd)
             segment.is_sealed = True
+            segment.has_unsynced = True  # who wrote it died
             segments.append(segment)
     except OSError:
         for segment in segments:
@@ -255,12 +270,15 @@ def read_segment(segment: Segment) -> Content:
     end of the segment. If it was, the segment is damaged: that is logged, and it is kept.
 
     Raises:
-        OSError: the disk failed.
+        OSError: the disk failed, or a later version has written it.
     """
     size_bytes = os.fstat(segment.fd).st_size
     data = bytearray(size_bytes)
     read_fully(segment.fd, data, 0)
-    content = parse_segment(memoryview(data), segment.path.name)
+    try:
+        content = parse_segment(memoryview(data), segment.path.name)
+    except (KeyError, ValueError) as error:  # it is whole, but not what we write
+        raise OSError(errno.EINVAL, f"{segment.path}: {error}") from error
     segment.size_bytes = size_bytes
     if content.unreadable is not None:
         segment.is_damaged = True

@@ -43,12 +43,15 @@ class JournalEntry:
         record: as it was committed; renames are in `key`.
         key: what it is to be published as.
         expected_etag: what that key holds as far as we know: "" nothing, None unknown.
+        order: among the entries of its key, the youngest has the greatest. Where the record stands
+            does not tell: it may have been written again, behind younger ones.
         place: where the record and the bytes of a small file are.
     """
 
     record: DirtyRecord
     key: str
     expected_etag: str | None
+    order: int
     place: Place
 
     @property
@@ -62,12 +65,29 @@ class JournalState:
 
     Attributes:
         entries: by number; iterating gives the order in which they came to their keys.
-        next_number: greater than any that was used.
+        next_number: greater than any number or order that was used.
     """
 
     def __init__(self) -> None:
         self.entries: dict[int, JournalEntry] = {}
         self.next_number = 1
+        self._by_key: dict[str, dict[int, JournalEntry]] = {}
+        """By key and number. With 100,000 files waiting nobody looks through all of them."""
+
+    def take_number(self) -> int:
+        """Return a number that was never used, and is greater than all that were."""
+        number = self.next_number
+        self.next_number += 1
+        return number
+
+    def sort(self) -> None:
+        """Let `entries` be in their order, after records were read back."""
+        self.entries = dict(sorted(self.entries.items(), key=lambda item: item[1].order))
+
+    def older_than(self, entry: JournalEntry) -> list[JournalEntry]:
+        """Return the generations of the key of *entry* that it comes after."""
+        others = self._by_key.get(entry.key, {}).values()
+        return [other for other in others if other.order < entry.order]
 
     def apply(self, record: Record, place: Place) -> list[JournalEntry]:
         """Let *record*, which is durable at *place*, have its effect; return what it ended."""
@@ -77,51 +97,75 @@ class JournalState:
             case RenameRecord():
                 return self._rename(record)
             case EndRecord():
-                entry = self.entries.get(record.number)
-                if entry is None:
-                    return []
-                if record.etag:
-                    self._note_published(entry, record.etag)
-                return self._forget([record.number])
-
-    def _rename(self, record: RenameRecord) -> list[JournalEntry]:
-        entry = self.entries.pop(record.number, None)
-        if entry is not None:
-            entry.key = record.key
-            entry.expected_etag = record.expected_etag
-            self.entries[record.number] = entry  # the youngest of its new key, whatever its number
-        return self._forget(record.replaces)
+                return self._end(record)
 
     def _begin(self, record: DirtyRecord, place: Place) -> list[JournalEntry]:
-        self.next_number = max(self.next_number, record.number + 1)
+        self._note_used(record.number, record.order)
         known = self.entries.get(record.number)
-        if known is not None:
-            # It was written again, to let an older segment go.
-            known.place.segment.live.discard(record.number)
         entry = JournalEntry(
             record=record,
             key=record.generation.key,
             expected_etag=record.generation.expected_etag,
+            order=record.order,
             place=place,
         )
         if known is None:
             self.entries[record.number] = entry
-        else:  # others refer to the entry; it stays the same one
+            self._index(entry)
+        else:
+            # It was written again, to let an older segment go. Others refer to the entry; it stays
+            # the same one.
+            known.place.segment.live.discard(record.number)
             known.record, known.place = record, place
-            known.key, known.expected_etag = entry.key, entry.expected_etag
+            self._move(known, entry.key, entry.expected_etag, entry.order)
         place.segment.live.add(record.number)
         return self._forget(record.replaces)
 
-    def _note_published(self, published: JournalEntry, etag: str) -> None:
-        """Note what the key of *published* holds now, for the younger ones of that key."""
-        is_younger = False
-        for entry in self.entries.values():
-            if is_younger and entry.key == published.key:
-                entry.expected_etag = etag
-            is_younger = is_younger or entry is published
+    def _rename(self, record: RenameRecord) -> list[JournalEntry]:
+        order = record.order or self.next_number
+        self._note_used(record.number, order)
+        entry = self.entries.pop(record.number, None)
+        if entry is not None:
+            self.entries[record.number] = entry  # the last one again
+            self._move(entry, record.key, record.expected_etag, order)
+        return self._forget(record.replaces)
+
+    def _end(self, record: EndRecord) -> list[JournalEntry]:
+        self._note_used(record.number, record.order)
+        entry = self.entries.get(record.number)
+        key, order = record.key, record.order
+        if entry is not None:
+            key, order = entry.key, entry.order
+        ended = [record.number]
+        if record.etag:
+            for other in self._by_key.get(key, {}).values():
+                if other.order > order:
+                    other.expected_etag = record.etag
+                elif other.order < order:
+                    # A key is published in order. Only the note of its end is missing.
+                    ended.append(other.number)
+        return self._forget(ended)
+
+    def _note_used(self, *numbers: int) -> None:
+        self.next_number = max(self.next_number, max(numbers) + 1)
+
+    def _move(self, entry: JournalEntry, key: str, expected_etag: str | None, order: int) -> None:
+        self._unindex(entry)
+        entry.key, entry.expected_etag, entry.order = key, expected_etag, order
+        self._index(entry)
+
+    def _index(self, entry: JournalEntry) -> None:
+        self._by_key.setdefault(entry.key, {})[entry.number] = entry
+
+    def _unindex(self, entry: JournalEntry) -> None:
+        of_key = self._by_key[entry.key]
+        del of_key[entry.number]
+        if not of_key:
+            del self._by_key[entry.key]
 
     def _forget(self, numbers: Iterable[int]) -> list[JournalEntry]:
         ended = [self.entries.pop(number) for number in numbers if number in self.entries]
         for entry in ended:
+            self._unindex(entry)
             entry.place.segment.live.discard(entry.number)
         return ended

@@ -77,6 +77,8 @@ class JournalWriter:
         self._junk_files: list[str] = []
         self._queue: list[tuple[Addition, trio.Event]] = []
         self._wake = trio.Event()
+        self._is_stopping = False
+        self._has_ended = False
 
     @property
     def size_bytes(self) -> int:
@@ -89,8 +91,10 @@ class JournalWriter:
         The caller is not cancelled meanwhile.
 
         Raises:
-            OSError: it was not written.
+            OSError: it was not written; `ESHUTDOWN`: the writer has ended.
         """
+        if self._has_ended:
+            raise _has_ended_error()
         written = trio.Event()
         self._queue.append((addition, written))
         self._wake.set()
@@ -98,19 +102,42 @@ class JournalWriter:
         if addition.error is not None:
             raise OSError(addition.error.errno, addition.error.strerror) from addition.error
 
-    async def run_forever(self) -> None:
-        """Write what is queued, a batch at a time; `open_journal` runs it."""
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            while self._queue:
-                batch = self._take_batch()
-                await self._write_batch([addition for addition, _ in batch])
-                for _, written in batch:
-                    written.set()
-                await self._give_back()
+    async def run_until_stopped(self) -> None:
+        """Write what is queued, a batch at a time; `open_journal` runs it.
 
-    def _take_batch(self) -> list[tuple[Addition, trio.Event]]:
+        Whoever is queued when it ends, or comes later, is refused: nobody waits for ever.
+
+        Cancellation: shielded; `stop` ends it. Who is cancelled in the middle of a close waits for
+        the disk, and thus for this.
+        """
+        try:
+            with trio.CancelScope(shield=True):
+                while not self._is_stopping:
+                    await self._wake.wait()
+                    self._wake = trio.Event()
+                    await self._write_queued()
+        finally:
+            self._has_ended = True
+            for addition, written in self._queue:
+                addition.error = _has_ended_error()
+                written.set()
+            self._queue.clear()
+
+    def stop(self) -> None:
+        """Let the writer end when it has written what is queued."""
+        self._is_stopping = True
+        self._wake.set()
+
+    async def _write_queued(self) -> None:
+        while self._queue:
+            batch = self._next_batch()
+            await self._write_batch([addition for addition, _ in batch])
+            del self._queue[: len(batch)]
+            for _, written in batch:
+                written.set()
+            await self._give_back()
+
+    def _next_batch(self) -> list[tuple[Addition, trio.Event]]:
         size_bytes = 0
         for count, (addition, _) in enumerate(self._queue):
             size_bytes += sum(memoryview(piece).nbytes for piece in addition.body)
@@ -118,8 +145,7 @@ class JournalWriter:
                 break
         else:
             count = len(self._queue)
-        batch, self._queue = self._queue[:count], self._queue[count:]
-        return batch
+        return self._queue[:count]
 
     async def _write_batch(self, batch: list[Addition]) -> None:
         """Make *batch* durable and apply what is; each knows what became of it."""
@@ -213,12 +239,19 @@ class JournalWriter:
             segment.retire()  # here and not in the thread: reads begin in the loop
 
     def _remove_dead(self, names: list[str]) -> list[Segment]:
-        """Delete junk, segments strictly oldest first; return these. Blocks."""
+        """Delete junk, segments strictly oldest first; return these. Blocks.
+
+        What was written since has to be durable by then: that a generation was published, which
+        need not be, tells the younger ones of its key what they will find there.
+        """
         removed: list[Segment] = []
         try:
             for name in names:
                 (self._directory / name).unlink(missing_ok=True)
-            while self._segments and self._is_dead(self._segments[0]):
+            if self._has_dead_segment():
+                for segment in self._segments[1:]:
+                    segment.sync_if_needed()
+            while self._has_dead_segment():
                 self._segments[0].remove()
                 removed.append(self._segments.pop(0))
             if (names or removed) and not self._has_reserve:
@@ -247,7 +280,7 @@ class JournalWriter:
             generation = replace(
                 entry.record.generation, key=entry.key, expected_etag=entry.expected_etag
             )
-            record = replace(entry.record, generation=generation, replaces=())
+            record = replace(entry.record, generation=generation, replaces=(), order=entry.order)
             batch.append(Addition(record=record, body=(data,)))
         await self._write_batch(batch)
         if all(item.error is None for item in batch):
@@ -257,7 +290,7 @@ class JournalWriter:
         """Read the segments that are there; blocks, and is called once, before all else.
 
         Raises:
-            OSError: the disk failed.
+            OSError: the disk failed, or a later version has written them.
         """
         self._segments = open_segments(self._directory)
         for segment in self._segments:
@@ -270,6 +303,7 @@ class JournalWriter:
                     data_checksum=found.data_checksum,
                 )
                 self.state.apply(found.record, place)
+        self.state.sort()
         self.is_damaged = any(segment.is_damaged for segment in self._segments)
         if not self.is_damaged:  # else the record that says what a file is may be unreadable
             known = {entry.record.file_name for entry in self.state.entries.values()}
@@ -279,6 +313,11 @@ class JournalWriter:
         if not self._has_reserve:
             self._make_reserve()
 
+    def abandon(self) -> None:
+        """Close the files as they are, after a failed `load`: what is in them is not known."""
+        for segment in self._segments:
+            segment.close()
+
     def close(self) -> None:
         """Close the files; delete those in which nothing is left. Blocks."""
         self._current = None
@@ -287,6 +326,10 @@ class JournalWriter:
         (self._directory / RESERVE_NAME).unlink(missing_ok=True)
         for segment in self._segments:
             segment.close()
+
+
+def _has_ended_error() -> OSError:
+    return OSError(errno.ESHUTDOWN, "not written to the journal: the mount is being closed")
 
 
 def read_inline(place: Place) -> bytearray:

@@ -30,8 +30,8 @@ _PLAIN_ETAG = re.compile(r'"[0-9a-f]{32}"')
 async def is_own_content(store: ObjectStore, draft: StoredDraft, found: ObjectInfo) -> bool:
     """Tell whether the object *found* holds the bytes of *draft*.
 
-    Of a draft with a base only the bytes that were written here are compared: the rest belongs to
-    somebody else anyway.
+    Of a draft with a base everything else is compared: the rest belongs to somebody else anyway. If
+    there is nothing else (it was shortened), the size decides: no byte of ours could be lost.
 
     Raises:
         StoreError: the object could not be read.
@@ -39,14 +39,14 @@ async def is_own_content(store: ObjectStore, draft: StoredDraft, found: ObjectIn
     """
     if found.size_bytes != draft.size_bytes:
         return False
-    is_whole = draft.base_bytes == 0
-    if is_whole and _PLAIN_ETAG.fullmatch(found.etag) and await _plain_etag(draft) == found.etag:
-        return True
-    compared = [(0, draft.size_bytes)] if is_whole else draft.extents()
+    if draft.base_bytes == 0:
+        is_same = _PLAIN_ETAG.fullmatch(found.etag) and await _plain_etag(draft) == found.etag
+        if is_same:
+            return True
     object_id = ObjectId(found.key, found.etag)
     step = min(store.part_size_bytes, READ_BYTES)
     try:
-        for start, stop in compared:
+        for start, stop in _own_ranges(draft):
             for begin in range(start, stop, step):
                 end = min(begin + step, stop)
                 ours = b"".join(await draft.collect(begin, end, _refuse_base))
@@ -54,8 +54,17 @@ async def is_own_content(store: ObjectStore, draft: StoredDraft, found: ObjectIn
                     return False
     except (ObjectNotFoundError, PreconditionFailedError):
         return False  # it was replaced meanwhile: the caller's precondition will tell
-    # An empty comparison proves nothing, unless the object is empty.
-    return bool(compared) and (draft.size_bytes == 0 or any(a < b for a, b in compared))
+    return True
+
+
+def _own_ranges(draft: StoredDraft) -> list[tuple[int, int]]:
+    """Return what is not the base's: what was written here, and all that is behind the base."""
+    base_bytes = draft.base_bytes
+    written = [(start, min(stop, base_bytes)) for start, stop in draft.extents()]
+    return [
+        *((start, stop) for start, stop in written if start < stop),
+        (base_bytes, draft.size_bytes),
+    ]
 
 
 async def _plain_etag(draft: StoredDraft) -> str:

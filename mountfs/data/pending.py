@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.errors import StoreError, StoreUnavailableError
+from mountfs.errors import MountfsError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from mountfs.data.journal_state import JournalEntry
@@ -24,6 +24,10 @@ class PendingState(enum.Enum):
     PUBLISHED = "published"
     REPLACED = "replaced"  # a younger one of the same key has taken its place
     DROPPED = "dropped"
+
+
+class SupersededError(MountfsError):
+    """A younger generation of the key is durable, or it was removed: nobody needs this one."""
 
 
 ENDED = frozenset((PendingState.PUBLISHED, PendingState.REPLACED, PendingState.DROPPED))

@@ -96,6 +96,7 @@ class PendingFiles:
         for old in replaced:
             if not old.has_ended:
                 old.successor = successor
+                successor.may_have_landed |= old.may_have_landed
                 self.replaced_count += 1
                 self.forget(old, PendingState.REPLACED)
 

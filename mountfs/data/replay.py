@@ -2,7 +2,9 @@
 
 Somebody else may have written to the bucket since. So each key is looked at first, and an object
 that is neither what we last knew nor what we were about to put there is left alone: ours goes under
-another name beside it.
+another name beside it. Of several generations of a key only the youngest is needed.
+
+This mount may die, too. What it had in mind is in the journal before it is in the bucket.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.data.conflict import publish_beside
+from mountfs.data.conflict import conflict_keys
 from mountfs.data.own_content import is_own_content
 from mountfs.data.stored_draft import StoredDraft
 from mountfs.errors import (
@@ -26,7 +28,7 @@ from mountfs.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from mountfs.data.journal import Journal
     from mountfs.data.journal_state import JournalEntry
@@ -48,6 +50,10 @@ waits for this, and what remains is not lost."""
 DELAY_SECONDS = 1.0
 """Before the second attempt; it doubles."""
 
+MAX_LOOKS = 100
+"""At what the store has for one file, in one attempt. Each but the first follows a write by
+somebody else, unless the store's conditions do not work."""
+
 
 @dataclass(slots=True, kw_only=True)
 class ReplayReport:
@@ -56,19 +62,21 @@ class ReplayReport:
     Attributes:
         total: entries at the start.
         published: under their key, those included that were in the bucket already.
+        replaced: a younger one of the same key has been published, or kept beside it.
         conflicts: key, and the key under which ours is now.
         failed: key, why, and where the bytes are.
     """
 
     total: int
     published: int = 0
+    replaced: int = 0
     conflicts: list[tuple[str, str]] = field(default_factory=list)
     failed: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def done(self) -> int:
         """How many have been dealt with."""
-        return self.published + len(self.conflicts) + len(self.failed)
+        return self.published + self.replaced + len(self.conflicts) + len(self.failed)
 
 
 async def replay_journal(
@@ -107,6 +115,25 @@ async def replay_journal(
     return report
 
 
+@dataclass(slots=True, kw_only=True)
+class _Chain:
+    """What is known of one key while its generations are published.
+
+    Attributes:
+        name: the key, as the journal had it at first.
+        replaced: generations that the next one makes needless.
+        published: what was put there since.
+    """
+
+    name: str
+    replaced: list[JournalEntry]
+    published: set[str] = field(default_factory=set)
+
+    def known_etags(self, entry: JournalEntry) -> set[str | None]:
+        """Return what *entry* may find there; None among them if that is not known."""
+        return {old.expected_etag for old in (*self.replaced, entry)} | self.published
+
+
 class _Player:
     """Publishes the entries of one journal."""
 
@@ -125,23 +152,32 @@ class _Player:
         self._progress = progress
 
     async def play(self, entries: list[JournalEntry], limiter: trio.CapacityLimiter) -> None:
-        """Publish the generations of one key, in order; those behind one that fails wait, too."""
+        """Publish the youngest whole generation of a key, and what builds on it, in order.
+
+        What is behind one that fails waits, and so does what the failed one was to replace.
+        """
+        whole = [at for at, entry in enumerate(entries) if entry.record.generation.base is None]
+        first = whole[-1] if whole else 0
+        chain = _Chain(name=entries[0].key, replaced=entries[:first])
         try:
-            failure: Exception | None = None
-            for entry in entries:
+            for position, entry in enumerate(entries[first:], first):
+                failure = await self._try(entry, chain)
                 if failure is None:
-                    failure = await self._try(entry)
-                if failure is not None:
-                    self._note_failure(entry, failure)
+                    self._note_replaced(chain)
+                else:
+                    for waiting in (*chain.replaced, *entries[position:]):
+                        self._note_failure(waiting, failure)
                 self._progress(self._report)
+                if failure is not None:
+                    break
         finally:
             limiter.release_on_behalf_of(entries[0])
 
-    async def _try(self, entry: JournalEntry) -> Exception | None:
+    async def _try(self, entry: JournalEntry, chain: _Chain) -> Exception | None:
         delay = DELAY_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                await self._play_one(entry)
+                await self._play_one(entry, chain)
             except StoreUnavailableError as error:
                 if attempt == ATTEMPTS:
                     return error
@@ -153,31 +189,41 @@ class _Player:
                 break
         return None
 
-    async def _play_one(self, entry: JournalEntry) -> None:
+    async def _play_one(self, entry: JournalEntry, chain: _Chain) -> None:
         """Publish *entry* and note it.
 
         Raises:
             StoreError: it could not be published.
-            OSError: its bytes could not be read.
+            OSError: its bytes could not be read, or the journal not be written.
         """
         draft = StoredDraft(self._journal, entry)
-        while True:
+        names = conflict_keys(chain.name)
+        for _ in range(MAX_LOOKS):
             found = await self._look_up(entry.key)
-            etag = "" if found is None else found.etag
-            if entry.expected_etag is not None and etag != entry.expected_etag:
-                if found is not None and await is_own_content(self._store, draft, found):
-                    break  # it was published before the mount died
-                await self._keep_both(entry, draft)
-                return
+            # What is not there is nobody's: ours takes its place, whatever was there.
+            if found is not None and found.etag not in (known := chain.known_etags(entry)):
+                if await is_own_content(self._store, draft, found):
+                    etag = found.etag  # it was published before the mount died
+                    break
+                if None not in known and not await self._is_older(chain, found):
+                    await self._step_aside(entry, chain, names)
+                    continue
             try:
-                etag = (await self._publish_if(draft, entry.key, etag)).etag
+                expected_etag = "" if found is None else found.etag
+                etag = (await self._publish_if(draft, entry.key, expected_etag)).etag
             except BaseGoneError:
                 raise
             except PreconditionFailedError:
                 continue
             break
+        else:
+            raise StoreUnavailableError(f"{entry.key!r} never is what the store says it is")
         await self._end(entry, etag)
-        self._report.published += 1
+        chain.published.add(etag)
+        if entry.key == chain.name:
+            self._report.published += 1
+        else:
+            self._report.conflicts.append((chain.name, entry.key))
 
     async def _publish_if(self, draft: StoredDraft, key: str, etag: str) -> ObjectInfo:
         try:
@@ -188,21 +234,35 @@ class _Player:
         # A store without conditional writes. We have just looked.
         return await self._publish(draft, key, None)
 
-    async def _keep_both(self, entry: JournalEntry, draft: StoredDraft) -> None:
-        """Publish *entry* beside what somebody else has put under its key."""
-        info = await publish_beside(entry.key, lambda key: self._publish_if(draft, key, ""))
-        await self._end(entry, info.etag, is_elsewhere=True)
-        self._report.conflicts.append((entry.key, info.key))
+    async def _is_older(self, chain: _Chain, found: ObjectInfo) -> bool:
+        """Tell whether *found* is a generation of ours that *chain* replaces."""
+        for old in chain.replaced:
+            if await is_own_content(self._store, StoredDraft(self._journal, old), found):
+                return True
+        return False
+
+    async def _step_aside(self, entry: JournalEntry, chain: _Chain, names: Iterator[str]) -> None:
+        """Let *entry* be published beside what somebody else has put under its key.
+
+        The journal knows the name first. Who died in between finds it there, and does not make
+        another copy.
+        """
+        name = next(names, None)
+        if name is None:
+            raise StoreUnavailableError(f"no free name for our version of {chain.name!r}")
+        numbers = tuple(old.number for old in chain.replaced)
+        await self._journal.rename(entry.number, name, "", numbers)
+        self._note_replaced(chain)
         log.warning(
             "%r was changed by somebody else after a mount that died had written it; both are "
-            "kept, ours is now %r",
-            entry.key,
-            info.key,
+            "kept, ours as %r",
+            chain.name,
+            name,
         )
 
-    async def _end(self, entry: JournalEntry, etag: str, *, is_elsewhere: bool = False) -> None:
+    async def _end(self, entry: JournalEntry, etag: str) -> None:
         try:
-            await self._journal.end(entry.number, "" if is_elsewhere else etag)
+            await self._journal.end(entry.number, etag)
         except OSError as error:
             log.warning("the journal cannot note that %r was published: %s", entry.key, error)
 
@@ -211,6 +271,10 @@ class _Player:
             return await self._store.head(key)
         except ObjectNotFoundError:
             return None
+
+    def _note_replaced(self, chain: _Chain) -> None:
+        self._report.replaced += len(chain.replaced)
+        chain.replaced = []
 
     def _note_failure(self, entry: JournalEntry, error: Exception) -> None:
         place = str(self._journal.place_of(entry))

@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.data.pending import Pending, PendingState
+from mountfs.data.pending import Pending, PendingState, SupersededError
 from mountfs.data.pending_files import PendingFiles
 from mountfs.data.stored_draft import StoredDraft
 from mountfs.data.upload_queue import UploadQueue
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mountfs.data.journal import Journal
     from mountfs.data.staging_file import StagingFile
     from mountfs.objects import Body, ObjectInfo
+
+    Publish = Callable[[Pending, Callable[[ObjectInfo], Awaitable[None]]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,7 @@ class WriteBack:
         self,
         config: WriteBackConfig,
         journal: Journal,
-        publish: Callable[[Pending], Awaitable[ObjectInfo]],
+        publish: Publish,
     ) -> None:
         self._config = config
         self._journal = journal
@@ -142,7 +145,7 @@ class WriteBack:
         pending = self.files.get(number)
         if pending is None:
             return False
-        await self._queue.stop(pending)
+        await self._stop_all(pending)
         while pending.may_have_landed and not pending.has_ended:
             # What is at the old key is not known before an upload has succeeded.
             self._queue.release(pending)
@@ -169,6 +172,31 @@ class WriteBack:
         self._queue.add(pending, self._config.settle_seconds)
         return True
 
+    async def hold(self, number: int) -> bool:
+        """Let nothing of *number*, nor of older ones of its key, go up until `release` or `drop`.
+
+        Returns whether the store may hold it, so that the key has to be deleted there, too.
+
+        Cancellation: it goes on.
+        """
+        pending = self.files.get(number)
+        if pending is None:
+            return True
+        pending.is_moving = True
+        try:
+            await self._stop_all(pending)
+        except BaseException:
+            self.release(number)
+            raise
+        return pending.has_ended or pending.may_have_landed
+
+    def release(self, number: int) -> None:
+        """Take `hold` back."""
+        pending = self.files.get(number)
+        if pending is not None:
+            pending.is_moving = False
+            self._queue.release(pending)
+
     async def drop(self, number: int) -> bool:
         """Give *number* up for good: the file was deleted.
 
@@ -184,7 +212,7 @@ class WriteBack:
             return True
         pending.is_moving = True
         try:
-            await self._queue.stop(pending)
+            await self._stop_all(pending)
             if pending.has_ended:
                 return True
             await self._journal.end(number, "")
@@ -224,12 +252,21 @@ class WriteBack:
         """
         waiting = [(pending, pending.attempts) for pending in self.files.all()]
         for pending, _ in waiting:
-            self._queue.release(pending)
+            if not pending.is_moving:
+                self._queue.release(pending)
             self._queue.hasten(pending)
         followed = [await self._follow(pending, attempts) for pending, attempts in waiting]
         return [pending for pending in followed if not pending.has_ended]
 
     # Behind it.
+
+    async def _stop_all(self, pending: Pending) -> None:
+        """Hold back *pending*; return when nothing of its key is under way.
+
+        Older ones, whose uploads were under way when it came, have ended then.
+        """
+        for each in self._queue.generations_of(pending.key):
+            await self._queue.stop(each)
 
     async def _follow(self, pending: Pending, attempts: int, *, is_patient: bool = True) -> Pending:
         """Wait until *pending*, or what has replaced it, has ended or is refused; return that one.
@@ -264,21 +301,22 @@ class WriteBack:
         error: Exception | None = StoreUnavailableError("the upload was interrupted")
         with pending.scope:
             try:
-                pending.info = await self._publish(pending)
+                await self._publish(pending, partial(self._finish, pending))
                 error = None
+            except SupersededError:
+                if not await self._forget_older(pending):
+                    self._put_back(pending)
+                return
             except (StoreError, OSError) as failure:
                 error = failure
             except Exception as failure:  # a bug must neither end the mount nor lose the file
                 log.exception("cannot publish %r", pending.key)
                 error = StoreUnavailableError(f"internal error: {failure!r}")
-        if error is None:
-            await self._finish(pending)
-        else:
+        if error is not None and not pending.has_ended:
             await self._note_failure(pending, error)
 
-    async def _finish(self, pending: Pending) -> None:
-        info = pending.info
-        assert info is not None, "it was published"
+    async def _finish(self, pending: Pending, info: ObjectInfo) -> None:
+        pending.info = info
         pending.error = None
         try:
             etag = info.etag if info.key == pending.key else ""  # it may be a conflict's copy
@@ -290,21 +328,19 @@ class WriteBack:
 
     async def _note_failure(self, pending: Pending, error: Exception) -> None:
         was_stopped = pending.scope.cancelled_caught
-        if not pending.is_interruptible and isinstance(error, StoreUnavailableError):
+        if not pending.is_interruptible and _may_have_landed(error):
             pending.may_have_landed = True
         pending.is_interruptible = False
         if not was_stopped:
             self.files.note_failure(pending, error)
-        chain = self._queue.generations_of(pending.key)
-        if chain[-1] is not pending:
-            # A younger one is there, and nobody needs this one any more.
-            try:
-                await self._journal.end(pending.number, "")
-            except OSError as failure:
-                log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
-            else:
-                self.files.replace([pending], chain[-1])
-                return
+        if self._queue.generations_of(pending.key)[-1] is not pending and (
+            await self._forget_older(pending)
+        ):
+            return
+        self._put_back(pending)
+
+    def _put_back(self, pending: Pending) -> None:
+        """Let *pending* be tried again, unless it is to be held back."""
         if pending.is_stopping:
             pending.is_stopping = False
             pending.set_state(PendingState.HELD)
@@ -312,16 +348,36 @@ class WriteBack:
             pending.set_state(PendingState.WAITING)
             self._queue.retry(pending)
 
+    async def _forget_older(self, pending: Pending) -> bool:
+        """Let *pending*, which nobody needs any more, end; tell whether the journal took it."""
+        try:
+            await self._journal.end(pending.number, "")
+        except OSError as failure:
+            log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
+            return False
+        youngest = self._queue.generations_of(pending.key)[-1]
+        if youngest is pending:
+            self.files.forget(pending, PendingState.DROPPED)
+        else:
+            self.files.replace([pending], youngest)
+        return True
+
     async def run_forever(self, nursery: trio.Nursery) -> None:
         """Upload what is due; `open_write_back` runs it."""
         await self._queue.run_forever(nursery)
+
+
+def _may_have_landed(error: Exception) -> bool:
+    if isinstance(error, StoreError) and error.may_have_landed:
+        return True
+    return isinstance(error, StoreUnavailableError)
 
 
 @asynccontextmanager
 async def open_write_back(
     config: WriteBackConfig,
     journal: Journal,
-    publish: Callable[[Pending], Awaitable[ObjectInfo]],
+    publish: Publish,
 ) -> AsyncIterator[WriteBack]:
     """Provide the write-back of a mount.
 
@@ -331,8 +387,10 @@ async def open_write_back(
     Args:
         config: how it is published.
         journal: has no entries yet.
-        publish: makes one attempt to publish a generation under `Pending.key`; may call
-            `Pending.set_interruptible`. It is called again after whatever it raises.
+        publish: makes one attempt to publish a generation under `Pending.key`, and calls its
+            second argument with what the store has then, before it lets anybody else work on the
+            key. May call `Pending.set_interruptible`. It is called again after whatever it raises,
+            but for `SupersededError`.
     """
     write_back = WriteBack(config, journal, publish)
     async with trio.open_nursery() as nursery:

@@ -89,12 +89,11 @@ class Operations:
     def _lookup(self, request: Request) -> Answer:
         name = bytes(request.body[:-1])
         parent = request.inode
-        thread = request.pid
-        entry = self._fs.lookup_if_ready(parent, name, thread)
-        return self._lookup_later(parent, name, thread) if entry is None else pack_entry(entry)
+        entry = self._fs.lookup_if_ready(parent, name, request.pid)
+        return self._lookup_later(parent, name) if entry is None else pack_entry(entry)
 
-    async def _lookup_later(self, parent: int, name: bytes, thread: int) -> bytes:
-        return pack_entry(await self._fs.lookup(parent, name, thread))
+    async def _lookup_later(self, parent: int, name: bytes) -> bytes:
+        return pack_entry(await self._fs.lookup(parent, name))
 
     def _forget(self, request: Request) -> Answer:
         (count,) = abi.FORGET_IN.unpack_from(request.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 MIB = 1024 * 1024
@@ -28,7 +29,8 @@ class S3Config:
         connect_timeout_seconds: for one TCP and TLS handshake.
         deadline_seconds: for one operation with all of its retries. The time that its bytes take on
             a slow link comes on top: a transfer that makes progress is not cut off.
-        max_attempts: how often one request is sent at most, the first time included.
+        max_attempts: how often one request is sent at most, the first time included; unless said,
+            the deadline decides.
         storage_class: of what is written; None leaves it to the bucket.
         sse: server-side encryption of what is written; None leaves it to the bucket.
         sse_kms_key_id: the key for it; None is the account's.
@@ -48,7 +50,7 @@ class S3Config:
     throughput_target_gbps: float = 10.0
     connect_timeout_seconds: float = 5.0
     deadline_seconds: float = 60.0
-    max_attempts: int = 8
+    max_attempts: int = sys.maxsize
     storage_class: str | None = None
     sse: str | None = None
     sse_kms_key_id: str | None = None

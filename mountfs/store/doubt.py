@@ -43,6 +43,7 @@ class Doubt:
         except StoreError as error:
             if _is_refusal(error):
                 self.is_left = before
+            error.may_have_landed = self.is_left
             raise
 
 

@@ -333,6 +333,7 @@ class FakeStore:
         await trio.sleep(self.latency_seconds)
         if isinstance(fault, LostAnswer):
             outcome = fault.error
+            outcome.may_have_landed = True
         if isinstance(outcome, ThrottledError):
             self.concurrency.note_throttled()
         if isinstance(outcome, StoreError):

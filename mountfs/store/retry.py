@@ -107,7 +107,7 @@ class Retry:
         """
         policy = self._policy
         now = started = trio.current_time()
-        transfer_seconds = 0.0
+        transfer_seconds = busy_seconds = 0.0
         number = 1
         while True:
             failure: StoreUnavailableError
@@ -130,8 +130,11 @@ class Retry:
             if isinstance(failure, ThrottledError | DeadlineError):
                 self._concurrency.note_throttled()
             delay = self._delay_seconds(number)
+            busy_seconds += trio.current_time() - now
             now = trio.current_time() + delay
-            if number >= policy.max_attempts or now >= deadline:
+            # A store that refuses at once does not get the time that a transfer would take.
+            last_start = started + policy.deadline_seconds + min(busy_seconds, transfer_seconds)
+            if number >= policy.max_attempts or now >= last_start:
                 raise failure
             log.debug(
                 "%s %r: attempt %d failed, again in %.2f s: %s", kind, name, number, delay, failure

@@ -113,7 +113,7 @@ async def open_vfs(
             retiring = Retiring(namespace, committer, kernel, nursery)
             drafts = DraftReading(committer, bucket.locks)
             writing = Writing(
-                bucket, committer, blocks.budget, staging.create_file, retiring, nursery
+                bucket, committer, blocks.budget, staging.create_file, retiring, handles, nursery
             )
         reading = Reading(namespace, blocks, control, kernel, drafts, handles)
         filesystem = Filesystem(

@@ -75,19 +75,16 @@ class VfsChanges:
     ) -> tuple[Entry, int] | None:
         """Make a file if that needs no waiting; else as `create`."""
         made = self._naming.create_if_absent(parent, name, flags, mode, caller)
-        return None if made is None else self._note_created(parent, *made, caller)
+        return None if made is None else self._note_created(*made)
 
     async def create(
         self, parent: int, name: bytes, flags: int, mode: int, umask: int, caller: Caller
     ) -> tuple[Entry, int]:
         """Make a file and return its entry, counted as one look-up, and a handle."""
         node, handle = await self._naming.create(parent, name, flags, mode, caller)
-        return self._note_created(parent, node, handle, caller)
+        return self._note_created(node, handle)
 
-    def _note_created(
-        self, parent: int, node: File, handle: int, caller: Caller
-    ) -> tuple[Entry, int]:
-        self._fs.creators.note_created(caller.pid, parent, node.name)
+    def _note_created(self, node: File, handle: int) -> tuple[Entry, int]:
         self._fs.handles.note_opened(node.number)
         return self._remember(node), handle
 

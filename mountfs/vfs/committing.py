@@ -16,7 +16,9 @@ import trio
 from mountfs.data.conflict import publish_beside
 from mountfs.data.publisher import Edition
 from mountfs.errors import (
+    ObjectNotFoundError,
     PreconditionFailedError,
+    RangeError,
     StoreError,
     StoreUnavailableError,
     raise_again,
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mountfs.data.draft import Draft
-    from mountfs.objects import ObjectHeaders, ObjectInfo
+    from mountfs.data.pending import Pending
+    from mountfs.objects import ObjectHeaders, ObjectId, ObjectInfo
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.journalling import Journalling
     from mountfs.vfs.versions import Versions
 
 log = logging.getLogger(__name__)
+
+GONE = (PreconditionFailedError, ObjectNotFoundError, RangeError)
+"""What the store says of a version that it has not any more."""
 
 LARGE_BYTES = 64 * 1024 * 1024
 """A file that leaves enough freed memory behind to be worth a thread's while."""
@@ -53,12 +59,14 @@ class Committer:
     Attributes:
         files: all written files, by inode number.
         journalling: where a close puts files with ``--write-back``; else None.
+        lost_count: files that could not be stored after their last close, which told nobody.
     """
 
     def __init__(self, bucket: Bucket, versions: Versions, nursery: trio.Nursery) -> None:
         self.files: dict[int, WrittenFile] = {}
         self.versions = versions
         self.journalling: Journalling | None = None
+        self.lost_count = 0
         self._config = bucket.config
         self._changes = bucket.changes
         self._publisher = bucket.publisher
@@ -88,10 +96,15 @@ class Committer:
             if file.commit is None:
                 file.commit = Commit()
                 self._nursery.start_soon(self._run, file, file.commit)
-            commit = file.commit
-            await commit.is_over.wait()
-            raise_again(commit.error)
+            await self._wait_for(file.commit)
         raise_again(file.error)
+        if file.commit is not None and not file.is_unlinked:
+            await self._wait_for(file.commit)  # the content is there, the attributes follow
+
+    @staticmethod
+    async def _wait_for(commit: Commit) -> None:
+        await commit.is_over.wait()
+        raise_again(commit.error)
 
     async def commit_below(self, prefix: str) -> None:
         """Return when everything that was written below *prefix* is in the store.
@@ -136,9 +149,7 @@ class Committer:
             if file.ending is None:
                 file.ending = Commit()
                 self._nursery.start_soon(self._run_end_stream, file, file.ending)
-            ending = file.ending
-            await ending.is_over.wait()
-            raise_again(ending.error)
+            await self._wait_for(file.ending)
 
     async def recover_dropped(self, file: WrittenFile) -> None:
         """Make what only the store has of *file* readable again.
@@ -150,6 +161,24 @@ class Committer:
         if file.stream is None:
             raise OSError(errno.ESTALE, "what was written is gone")
         await self.end_stream(file)
+
+    async def wait_for_source(
+        self,
+        file: WrittenFile,
+        source: tuple[ObjectId | None, Pending | None],
+        error: Exception,
+    ) -> None:
+        """Return when *file* has another base than *source*, which has gone: ours has replaced it.
+
+        The answer to our own publish, or rename, may still be on its way. The caller holds no lock.
+
+        Raises:
+            OSError: ESTALE, it was somebody else.
+        """
+        async with self._locks.hold(file.node.key):
+            pass
+        if file.has_content and (file.base, file.stored) == source:
+            raise OSError(errno.ESTALE, "what it was changed on top of is gone") from error
 
     async def end_stream_locked(self, file: WrittenFile) -> None:
         """Do what `end_stream` does; the caller holds the lock of its key.
@@ -198,12 +227,15 @@ class Committer:
             self._changes.unpin(file.node.parent, file.node.name)
 
     def discard(self, file: WrittenFile) -> None:
-        """Let the name show again what the store has; what was written is given up."""
+        """Let the name show again what was stored before; what was written since is given up."""
         node = file.node
-        if not file.is_unlinked and not node.is_detached:
+        is_shown = not file.is_unlinked and not node.is_detached
+        if is_shown:
             self._changes.remove(node)
         file.is_unlinked = True
         self.unpin(file)
+        if is_shown and self.journalling is not None:
+            self.journalling.hand_over(file)
 
     # -------------------------------------------------------------------------------------------
 
@@ -294,6 +326,8 @@ class Committer:
                 )
                 info = await self._publisher.publish(draft, edition)
             draft.rebase(info.size_bytes)
+        except ObjectNotFoundError as error:  # the bucket, by a store that does not say so
+            raise OSError(errno.EIO, f"the store finds nothing to write to: {error}") from error
         except PreconditionFailedError:
             if expected_etag is not None and draft.is_local:
                 await self._keep_beside(draft, key, headers)

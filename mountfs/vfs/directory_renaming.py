@@ -20,7 +20,7 @@ from mountfs.meta.subtree import SubtreeTooLargeError
 from mountfs.objects import ObjectId, ObjectInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sized
 
     from mountfs.meta.node import Directory, File, Node
     from mountfs.vfs.bucket import Bucket
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mountfs.vfs.naming import Naming
 
 log = logging.getLogger(__name__)
+
+CLEAN_UP_SECONDS = 10.0
+"""For the copies of a rename that has failed; the store may be away."""
 
 COPIES_IN_FLIGHT = 64
 """Of one directory; the store works on them, not we."""
@@ -94,7 +97,8 @@ class DirectoryRenaming:
         self, node: Directory, new_parent: Directory, new_name: bytes, target: Directory | None
     ) -> None:
         bucket = self._bucket
-        old_prefix, old_parent, old_key = node.prefix, node.parent, node.entry_key
+        old_prefix, old_parent = node.prefix, node.parent
+        old_name, old_key = node.name, node.entry_key
         new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
         new_key = new_name + b"/"
         if target is not None:
@@ -110,16 +114,20 @@ class DirectoryRenaming:
             self._leftovers[new_prefix] = {
                 new_prefix + source.key[len(old_prefix) :] for source in objects
             }
-            copied = await self._copy_all(objects, old_prefix, new_prefix)
+            copied = await self._copy_all(objects, old_prefix, new_prefix, target)
             # From the first delete on there is no way back.
             with trio.CancelScope(shield=True):
                 await self._move_in_journal(old_prefix, new_prefix, copied)
-                await self._delete(node, objects, old_prefix, new_prefix)
-                del self._leftovers[new_prefix]
+                # Before the deletes: who lists the old name meanwhile must empty nothing.
                 bucket.changes.move(node, new_parent, new_name, mtime_ns=time.time_ns())
                 if target is not None and not node.has_marker:
                     node.has_marker = None  # that of the target has become its own
                 self._note_copied(node, copied)
+                failed = await bucket.store.delete_many([info.key for info in objects])
+                if failed:
+                    await self._move_back(node, old_parent, old_name, failed)
+                    raise next(iter(failed.values()))
+                del self._leftovers[new_prefix]
                 await self._naming.keep_directory(old_parent)
         finally:
             bucket.changes.unpin(old_parent, old_key)
@@ -150,13 +158,18 @@ class DirectoryRenaming:
             raise OSError(errno.EXDEV, f"more than {limit} objects") from error
 
     async def _copy_all(
-        self, objects: list[ObjectInfo], old_prefix: str, new_prefix: str
+        self,
+        objects: list[ObjectInfo],
+        old_prefix: str,
+        new_prefix: str,
+        target: Directory | None,
     ) -> dict[str, Copied]:
         """Copy *objects*, several at a time; return the copies by their keys.
 
         Raises:
-            StoreError: of the first that could not be copied. The copies stay: a rename that is
-                repeated replaces them.
+            StoreError: of the first that could not be copied. The copies are removed where there
+                was no *target*, as far as the store lets us; those that stay a rename that is
+                repeated replaces.
         """
         copied: dict[str, Copied] = {}
         errors: list[StoreError] = []
@@ -177,11 +190,17 @@ class DirectoryRenaming:
                 else:
                     copied[new_key] = Copied(source, info)
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(COPIES_IN_FLIGHT, len(objects))):
-                nursery.start_soon(copy_some)
-        if errors:
-            raise errors[0]
+        try:
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(COPIES_IN_FLIGHT, len(objects))):
+                    nursery.start_soon(copy_some)
+            if errors:
+                raise errors[0]
+        except BaseException:
+            if target is None:
+                with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+                    await self._bucket.store.delete_many(copied)
+            raise
         return copied
 
     async def _move_in_journal(
@@ -204,27 +223,23 @@ class DirectoryRenaming:
                 await self._movable.move_in_journal(node, node.key, node.etag)
             raise
 
-    async def _delete(
-        self, node: Directory, objects: list[ObjectInfo], old_prefix: str, new_prefix: str
+    async def _move_back(
+        self, node: Directory, old_parent: Directory, old_name: bytes, failed: Sized
     ) -> None:
-        """Delete *objects*.
+        """Show *node* under its old name, where *failed* are still; all are at the new place.
 
-        Raises:
-            StoreError: some are still there; all are at the new place. Repeating the rename helps.
+        Repeating the rename helps.
         """
-        failed = await self._bucket.store.delete_many([info.key for info in objects])
-        if not failed:
-            return
+        new_prefix = node.prefix
+        self._bucket.changes.move(node, old_parent, old_name)
         log.warning(
             "%d objects below %r were copied to %r and could not be deleted",
-            len(failed), old_prefix, new_prefix,
+            len(failed), node.prefix, new_prefix,
         )  # fmt: skip
         for file in _files_below(node):
-            if file.key not in failed:
-                self._bucket.namespace.note_stale(file)
-        for file in self._movable.written_below(old_prefix):
+            self._bucket.namespace.note_stale(file)
+        for file in self._movable.written_below(node.prefix):
             await self._movable.move_in_journal(file, file.key, "")
-        raise next(iter(failed.values()))
 
     def _note_copied(self, top: Directory, copied: dict[str, Copied]) -> None:
         """Let all files below *top* be the versions that the copies are.

@@ -106,6 +106,11 @@ class DirtyFigures:
         """Publishes that have failed; only grows."""
         return self._publisher.failure_count
 
+    @property
+    def lost_count(self) -> int:
+        """Files that could not be stored after their last close; only grows."""
+        return self._committer.lost_count
+
     def dirty_paths(self, limit: int) -> Sequence[str]:
         """Return paths in the mount of up to *limit* dirty files."""
         return [self._path_of(file.node.key) for file in self._dirty()[:limit]]

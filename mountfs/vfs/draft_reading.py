@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mountfs.data.draft import DroppedError
 from mountfs.errors import raise_again
+from mountfs.vfs.committing import GONE
 
 if TYPE_CHECKING:
     from mountfs.meta.node import File
@@ -60,12 +61,15 @@ class DraftReading:
             if start >= stop:
                 return b""
             read_base = self._committer.versions.base_reader(file)
+            source = file.base, file.stored
             try:
                 if file.draft is None:
                     return tuple(await read_base(start, stop))
                 return await file.draft.read(start, stop, read_base)
             except DroppedError:
                 await self._committer.recover_dropped(file)
+            except GONE as error:
+                await self._committer.wait_for_source(file, source, error)
         return None
 
     async def wait_for_changes(self, node: File) -> None:

@@ -15,7 +15,7 @@ import trio
 from mountfs.errors import ObjectNotFoundError, PreconditionFailedError
 from mountfs.meta.node import File
 from mountfs.vfs.movable import etag_at, may_be_stored
-from mountfs.vfs.written_file import written_of
+from mountfs.vfs.written_file import note_deleted, written_of
 
 if TYPE_CHECKING:
     from mountfs.meta.node import Directory
@@ -91,7 +91,7 @@ class FileRenaming:
         finally:
             changes.unpin(old_parent, old_name)
             changes.unpin(new_parent, new_name)
-            if target is not None and not target.is_detached:
+            if target is not None:
                 await self._preserver.abandon(target)
 
     async def _move_unpublished(
@@ -104,6 +104,7 @@ class FileRenaming:
         with trio.CancelScope(shield=True):
             if may_be_stored(node):  # an older version, or what it has replaced
                 await self._bucket.store.delete(node.key)
+                note_deleted(node)
             await self._movable.move_in_journal(node, new_key, expected_etag)
             await self._move_node(node, new_parent, new_name, expected_etag, None)
 
@@ -122,6 +123,9 @@ class FileRenaming:
                     return
             info = await self._bucket.publisher.copy(source, node.size_bytes, new_key, None)
             with trio.CancelScope(shield=True):
+                # Before the old name goes: what waits for its upload would replace the copy.
+                if target is not None and not target.is_detached:
+                    await self._preserver.withdraw(target)
                 await store.delete(source.key)
                 await self._move_node(node, new_parent, new_name, info.etag, info)
         except (PreconditionFailedError, ObjectNotFoundError) as error:

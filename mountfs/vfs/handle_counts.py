@@ -4,12 +4,18 @@ from __future__ import annotations
 
 
 class HandleCounts:
-    """Counts opens and releases by inode number."""
+    """Counts opens and releases by inode number.
 
-    __slots__ = ("_counts",)
+    Attributes:
+        going: inodes that are about to lose their name, and what the store has of them: whoever
+            opens one now must wait for the outcome.
+    """
+
+    __slots__ = ("_counts", "going")
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
+        self.going: set[int] = set()
 
     def note_opened(self, inode: int) -> None:
         """Count one more handle."""

@@ -18,14 +18,19 @@ import trio
 from mountfs.data.conflict import publish_beside
 from mountfs.data.generation import Generation
 from mountfs.data.journal import INLINE_BYTES
+from mountfs.data.own_content import is_own_content
+from mountfs.data.pending import SupersededError
 from mountfs.data.publisher import Edition
-from mountfs.errors import PreconditionFailedError, StoreError
+from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 from mountfs.objects import ObjectId
+from mountfs.vfs.committing import GONE
 from mountfs.vfs.node_attributes import NodeAttributes
 from mountfs.vfs.showing import extra_of, saved_attributes
 from mountfs.vfs.upload_headers import headers_for_content
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mountfs.data.pending import Pending
     from mountfs.data.write_back import WriteBack
     from mountfs.meta.node import File
@@ -92,10 +97,20 @@ class Journalling:
         # The publish asks again. A close needs the disk only: the store may be away.
         with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError):
             await self._committer.versions.learn_headers(node)
+        with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError, OSError):
+            # Whole in the journal it can be published whatever becomes of its base. Of a large one
+            # the store copies the rest; a small one is fetched for the upload anyway.
+            if self._is_small_change(file):
+                await self._writing.localize(file)
         while True:
             key = node.key
             if file.draft is not None and file.stored is not None and not file.draft.is_local:
-                await self._writing.localize(file)
+                source = file.base, file.stored
+                try:
+                    await self._writing.localize(file)
+                except GONE as error:
+                    await self._committer.wait_for_source(file, source, error)
+                    continue
             async with self._bucket.locks.hold(key):
                 if file.is_unlinked:
                     return
@@ -103,6 +118,14 @@ class Journalling:
                     continue
                 if await self._save_locked(file, key):
                     return
+
+    def _is_small_change(self, file: WrittenFile) -> bool:
+        return (
+            file.draft is not None
+            and file.base is not None
+            and 0 < file.draft.base_bytes < self._bucket.store.min_part_bytes
+            and not file.draft.is_local
+        )
 
     async def _save_locked(self, file: WrittenFile, key: str) -> bool:
         draft = file.draft
@@ -152,10 +175,18 @@ class Journalling:
         self._files[pending.number] = file
         return True
 
-    async def publish(self, pending: Pending) -> ObjectInfo:
+    async def publish(
+        self, pending: Pending, note: Callable[[ObjectInfo], Awaitable[None]]
+    ) -> None:
         """Make the object of *pending*; `WriteBack` calls this, and again if it fails.
 
+        Args:
+            pending: what to publish.
+            note: called with the object before the lock of the key is given back: whoever removes
+                or renames the file next must not meet a journal that would publish it again.
+
         Raises:
+            SupersededError: it is not to be published any more.
             StoreError, OSError: it is not there, or that is not known.
         """
         # While it waits for the lock, whoever has it may stop it.
@@ -165,20 +196,21 @@ class Journalling:
             async with self._bucket.locks.hold(key):
                 if pending.key != key:
                     continue
-                return await self._publish_locked(pending, key)
+                if pending.number not in self._files:
+                    raise SupersededError(f"{key!r} has a younger generation, or was removed")
+                await note(await self._publish_locked(pending, key))
+                return
 
     async def _publish_locked(self, pending: Pending, key: str) -> ObjectInfo:
         generation = pending.draft.generation
-        file = self._files.get(pending.number)
-        is_latest = file is not None and file.stored is pending
-        headers = generation.headers
-        if file is not None and is_latest:  # attributes may have been set since the close
-            await self._committer.versions.learn_headers(file.node)
-            headers = headers_for_content(file.node.name, saved_attributes(file.node))
-            file.is_attributed = False
+        file = self._files[pending.number]
+        # Attributes may have been set since the close.
+        await self._committer.versions.learn_headers(file.node)
+        headers = headers_for_content(file.node.name, saved_attributes(file.node))
+        file.is_attributed = False
         expected_etag = None
-        if self._bucket.config.conflict == "fail":
-            expected_etag = generation.expected_etag if file is None else file.expected_etag
+        if self._bucket.config.conflict == "fail" or file.is_exclusive:
+            expected_etag = file.expected_etag
         edition = Edition(
             key=key, headers=headers, base=generation.base, expected_etag=expected_etag
         )
@@ -187,13 +219,25 @@ class Journalling:
                 pending.draft, edition, pending.set_interruptible
             )
         except PreconditionFailedError:
-            if expected_etag is None:
-                raise
-            return await self._keep_both(pending, edition, file)
-        if file is not None:
-            self._note_published(file, pending, info, headers)
-            info = await self._save_late_attributes(file, info)
-        return info
+            found = await self._find_landed(pending, key)
+            if found is None:
+                if expected_etag is None:
+                    raise
+                return await self._keep_both(pending, edition, file)
+            info = found
+        self._note_published(file, pending, info, headers)
+        return await self._save_late_attributes(file, info)
+
+    async def _find_landed(self, pending: Pending, key: str) -> ObjectInfo | None:
+        """Return the object that an earlier attempt has made, whose answer was lost."""
+        if not pending.may_have_landed:
+            return None
+        try:
+            found = await self._bucket.store.head(key)
+        except ObjectNotFoundError:
+            return None
+        is_own = await is_own_content(self._bucket.store, pending.draft, found)
+        return found if is_own else None
 
     async def _save_late_attributes(self, file: WrittenFile, info: ObjectInfo) -> ObjectInfo:
         """Let the store have what was set during the upload of *info*; return what it has then."""
@@ -205,9 +249,7 @@ class Journalling:
             log.error("the attributes of %r are not in the store: %s", info.key, error)
             return info
 
-    async def _keep_both(
-        self, pending: Pending, edition: Edition, file: WrittenFile | None
-    ) -> ObjectInfo:
+    async def _keep_both(self, pending: Pending, edition: Edition, file: WrittenFile) -> ObjectInfo:
         """Publish ours beside what somebody else has put there; the name shows theirs."""
 
         async def publish(beside: str) -> ObjectInfo:
@@ -219,7 +261,8 @@ class Journalling:
 
         info = await publish_beside(edition.key, publish)
         log.error("%r was changed by somebody else; ours is %r now", edition.key, info.key)
-        if file is not None and file.stored is pending:
+        del self._files[pending.number]
+        if file.stored is pending:
             file.stored = None
             # Who has it open can go on to read what was written.
             file.base, file.base_size_bytes = ObjectId(info.key, info.etag), info.size_bytes
@@ -235,6 +278,7 @@ class Journalling:
         del self._files[pending.number]
         node = file.node
         file.expected_etag = info.etag
+        file.is_exclusive = False
         if file.stored is pending:
             file.stored = None
             file.headers_to_keep = None
@@ -295,8 +339,40 @@ class Journalling:
             return False
         return await self.write_back.rename(file.stored.number, new_key, expected_etag)
 
-    async def withdraw(self, file: WrittenFile) -> bool:
-        """Forget what the journal has of *file*; tell whether the store may have it.
+    async def hold(self, file: WrittenFile) -> bool:
+        """Let nothing of *file* go up until `release` or `withdraw`; tell whether anything has.
+
+        The caller holds the lock of its key.
+        """
+        return file.stored is not None and await self.write_back.hold(file.stored.number)
+
+    def release(self, file: WrittenFile) -> None:
+        """Take `hold` back."""
+        if file.stored is not None:
+            self.write_back.release(file.stored.number)
+
+    def hand_over(self, file: WrittenFile) -> None:
+        """Let the name of *file*, which has failed, show the generation that the journal has.
+
+        *file* has lost the name by now; another inode gets it.
+        """
+        stored = file.stored
+        if stored is None:
+            return
+        node = self._bucket.changes.create_file(
+            file.node.parent, file.node.name, mtime_ns=stored.entry.record.committed_ns
+        )
+        node.size_bytes = stored.size_bytes
+        node.extra = file.node.extra
+        successor = self._writing.written(node)
+        successor.stored, file.stored = stored, None
+        successor.expected_etag = file.expected_etag
+        successor.is_exclusive = file.is_exclusive
+        self._committer.pin(successor)
+        self._files[stored.number] = successor
+
+    async def withdraw(self, file: WrittenFile) -> None:
+        """Forget what the journal has of *file*.
 
         The caller holds the lock of its key.
 
@@ -305,9 +381,8 @@ class Journalling:
         """
         stored = file.stored
         if stored is None:
-            return False
-        may_be_stored = await self.write_back.drop(stored.number)
+            return
+        await self.write_back.drop(stored.number)
         self._files.pop(stored.number, None)
         if file.stored is stored:
             file.stored = None
-        return may_be_stored

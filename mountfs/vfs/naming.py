@@ -26,11 +26,13 @@ from mountfs.vfs.showing import saved_attributes
 from mountfs.vfs.supplementary_groups import read_groups
 from mountfs.vfs.symlink import encode_target
 from mountfs.vfs.upload_headers import headers_for_content, headers_for_directory
+from mountfs.vfs.written_file import note_deleted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from mountfs.attributes import Caller
+    from mountfs.objects import Body, ObjectInfo
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.preserving import Preserver
     from mountfs.vfs.showing import Showing
@@ -118,7 +120,7 @@ class Naming:
         async with self._hold_free(parent, name, is_directory=True) as key:
             saved = None if extra is None else replace(extra, mtime_ns=now_ns)
             with trio.CancelScope(shield=True):
-                await bucket.store.put(key, (), headers_for_directory(saved))
+                await self._put_new(key, (), headers_for_directory(saved))
             directory = bucket.changes.create_directory(parent, name, mtime_ns=now_ns)
             bucket.changes.note_marker(directory, is_there=True)
             directory.extra = extra
@@ -174,14 +176,17 @@ class Naming:
                 await self._preserver.preserve(node)
                 # What a request that was given up has done nobody knows.
                 with trio.CancelScope(shield=True):
-                    if await self._preserver.withdraw(node):
+                    if await self._preserver.hold(node):
                         await bucket.store.delete(node.key)
+                        note_deleted(node)
+                    # Not before: what was refused must still be published.
+                    await self._preserver.withdraw(node)
                     await self._preserver.detach(node)
                     await self.keep_directory(parent)
             finally:
                 bucket.changes.unpin(parent, name)
-                if not node.is_detached:
-                    await self._preserver.abandon(node)
+                self._preserver.release(node)
+                await self._preserver.abandon(node)
 
     async def remove_directory(self, parent_inode: int, name: bytes) -> None:
         """Remove an empty directory.
@@ -267,11 +272,23 @@ class Naming:
         async with self._hold_free(parent, name) as key:
             headers = headers_for_content(name, replace(extra, mtime_ns=now_ns))
             with trio.CancelScope(shield=True):
-                info = await bucket.store.put(key, (content,) if content else (), headers)
+                info = await self._put_new(key, (content,) if content else (), headers)
             node = bucket.changes.create_file(parent, name, mtime_ns=now_ns)
             node.extra = replace(extra, headers=headers)
             bucket.changes.advance(node, etag=info.etag, size_bytes=len(content), mtime_ns=now_ns)
         return node
+
+    async def _put_new(self, key: str, body: Body, headers: ObjectHeaders) -> ObjectInfo:
+        """Store an object where none is, so that of two hosts one makes it.
+
+        Raises:
+            FileExistsError: somebody else has made it since it was looked for.
+            StoreError: it could not be stored.
+        """
+        try:
+            return await self._bucket.store.put(key, body, headers, expected_etag="")
+        except PreconditionFailedError as error:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
 
     @asynccontextmanager
     async def _hold(self, key_of: Callable[[], str]) -> AsyncIterator[str]:

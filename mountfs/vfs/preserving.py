@@ -53,22 +53,35 @@ class Preserver:
         if self._committer.journalling is not None:
             self._committer.journalling.interrupt(node)
 
-    async def withdraw(self, node: File) -> bool:
-        """Let the journal forget *node*; tell whether the store may have an object at its key.
+    async def hold(self, node: File) -> bool:
+        """Let nothing of *node* go up from now on; tell whether the store may have an object there.
 
-        The caller holds the lock of its key.
-
-        Raises:
-            OSError: the journal did not take it.
+        The caller holds the lock of its key, and ends this by `withdraw` or `release`.
         """
         file = written_of(node)
         if file is None:
             return bool(node.etag)
         may_be_stored = bool(node.etag or file.expected_etag)
         journalling = self._committer.journalling
-        if journalling is not None and await journalling.withdraw(file):
+        if journalling is not None and await journalling.hold(file):
             may_be_stored = True
         return may_be_stored
+
+    def release(self, node: File) -> None:
+        """Take `hold` back."""
+        file = written_of(node)
+        if file is not None and self._committer.journalling is not None:
+            self._committer.journalling.release(file)
+
+    async def withdraw(self, node: File) -> None:
+        """Let the journal forget *node*; the caller holds the lock of its key.
+
+        Raises:
+            OSError: the journal did not take it.
+        """
+        file = written_of(node)
+        if file is not None and self._committer.journalling is not None:
+            await self._committer.journalling.withdraw(file)
 
     async def preserve(self, node: File) -> None:
         """Fetch what is needed of the object of *node* to do without it, if anybody has it open.
@@ -77,6 +90,7 @@ class Preserver:
         gone already) is logged; reading it will fail with ESTALE.
         """
         file = written_of(node)
+        self._handles.going.add(node.number)
         if not self._handles.is_open(node.number) and (file is None or not file.handle_count):
             return
         try:
@@ -89,7 +103,10 @@ class Preserver:
             log.warning("%r is open and goes; its content could not be kept: %s", node.key, error)
 
     async def abandon(self, node: File) -> None:
-        """Undo `preserve`: *node* has not lost its name after all."""
+        """Undo `preserve`, unless *node* has lost its name."""
+        self._handles.going.discard(node.number)
+        if node.is_detached:
+            return
         file = written_of(node)
         if file is None or file.is_unlinked or file.is_dirty or file.draft is None:
             return
@@ -107,6 +124,7 @@ class Preserver:
             file.is_in_order = False
         if not node.is_detached:
             self._bucket.changes.remove(node)
+        self._handles.going.discard(node.number)
         if file is None:
             return
         if not file.handle_count and not self._handles.is_open(node.number):

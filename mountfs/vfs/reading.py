@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from mountfs import control_directory
-from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, RangeError
 from mountfs.meta.node import File
+from mountfs.vfs.committing import GONE
 from mountfs.vfs.written_file import written_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
-_GONE = (PreconditionFailedError, ObjectNotFoundError, RangeError)
 """What the store answers who asks for a version that it has not, at least not under this key."""
 
 
@@ -109,6 +108,8 @@ class Reading:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if node.is_stale:
             raise OSError(errno.ESTALE, "the object was replaced")
+        if inode in self._handles.going:
+            return False
         if node.draft is not None and self._open_written(node):
             return True
         if flags & os.O_DIRECT:
@@ -133,6 +134,10 @@ class Reading:
             StoreError: the first request failed.
         """
         node = self._file(inode)
+        if inode in self._handles.going and self._drafts is not None:
+            await self._drafts.wait_for_changes(node)
+            if node.is_stale:
+                raise OSError(errno.ESTALE, "the object was replaced")
         if flags & os.O_DIRECT:
             await self._namespace.refresh(node)
             if node.is_detached:
@@ -147,7 +152,7 @@ class Reading:
             if not node.is_served:
                 reader.request_first()
                 await reader.wait_opened()
-        except _GONE as error:
+        except GONE as error:
             self.release(inode)
             if not await self._is_elsewhere(node, reader):
                 await self._note_gone(node, error)
@@ -235,7 +240,7 @@ class Reading:
     ) -> bytes | tuple[memoryview, ...]:
         try:
             pieces = await reader.finish_read(blocks, start, stop)
-        except _GONE as error:
+        except GONE as error:
             if await self._is_elsewhere(node, reader):
                 return await self._read_again(node.number, start, stop - start)
             await self._note_gone(node, error)

@@ -68,14 +68,17 @@ class Retiring:
 
     async def retire(self, file: WrittenFile) -> None:
         """Publish what is dirty, and let the file be an ordinary one; unless it is in use again."""
+        if file.handle_count:  # who has opened it since is not done with it, and comes here too
+            return
         if file.is_dirty and file.error is None:
             try:
                 await self._committer.settle(file)
             except (StoreError, OSError) as error:
                 log.error("%r was lost: it could not be stored: %s", file.node.key, error)
+                self._committer.lost_count += 1
         while file.commit is not None:  # of a file that was removed meanwhile, or has failed
             await file.commit.is_over.wait()
-        if file.handle_count or file.stored is not None:
+        if file.handle_count or (file.stored is not None and file.error is None):
             return
         is_known = self._namespace.table.get(file.node.number) is not None
         if file.is_unlinked and file.error is None and is_known:

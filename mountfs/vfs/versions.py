@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -171,7 +172,8 @@ class Versions:
                     if stored is not None:
                         under = self._bucket.publisher.base_reader(stored.draft.generation.base)
                         return await stored.draft.collect(start, stop, under)
-                    assert base is not None, f"[{start}, {stop}) of {file!r} is nowhere"
+                    if base is None:
+                        raise OSError(errno.ESTALE, f"{file.node.key!r} is not here any more")
                     reader = self._blocks.open_reader(file.node.number, base, file.base_size_bytes)
                     return await reader.finish_read(reader.begin_read(start, stop), start, stop)
                 except (StoreError, OSError):

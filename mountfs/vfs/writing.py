@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
     from mountfs.data.budget import Budget
     from mountfs.data.staging_file import StagingFile
+    from mountfs.data.stream import Stream
     from mountfs.meta.node import File
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
+    from mountfs.vfs.handle_counts import HandleCounts
     from mountfs.vfs.retiring import Retiring
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Writing:
         budget: memory for drafts.
         open_staging: opens a staging file for what memory does not hold.
         retiring: takes over after the last handle was closed.
+        handles: tell what is open, to be read too.
         nursery: owns what goes on beside.
     """
 
@@ -68,6 +71,7 @@ class Writing:
         budget: Budget,
         open_staging: Callable[[], Awaitable[StagingFile]],
         retiring: Retiring,
+        handles: HandleCounts,
         nursery: trio.Nursery,
     ) -> None:
         self._streaming = Streaming(bucket, nursery)
@@ -78,6 +82,10 @@ class Writing:
         self._open_staging = open_staging
         self._retiring = retiring
         self._nursery = nursery
+        self._open = handles
+        self._locks = bucket.locks
+        self._is_posix = bucket.is_posix
+        self._max_bytes = bucket.store.max_parts * bucket.store.max_part_bytes
         self._handles: dict[int, WriteHandle] = {}
         self._next_handle = 1
 
@@ -121,6 +129,9 @@ class Writing:
             OSError: ESTALE: look up again.
             StoreError: the store could not be asked.
         """
+        if node.number in self._open.going:
+            async with self._locks.hold(node.key):
+                pass
         if node.is_stale:
             raise OSError(errno.ESTALE, "the object was replaced")
         file = self.written(node)
@@ -168,6 +179,7 @@ class Writing:
         opened = self._handles[handle]
         file = opened.file
         raise_again(file.error)
+        self._require_fitting(offset + len(data))
         draft = file.draft
         if draft is None:
             draft = self._begin_draft(file, base_bytes=file.node.size_bytes)
@@ -198,24 +210,28 @@ class Writing:
         """
         opened = self._handles[handle]
         file = opened.file
+        self._require_fitting(offset + len(data))
+
+        def note(size_before: int) -> None:
+            self._note_changed(file)
+            self._streaming.note_written(
+                file,
+                offset,
+                offset + len(data),
+                is_in_order=offset == size_before and opened.is_write_only,
+            )
+
         while True:
             raise_again(file.error)
             draft = file.draft or self._begin_draft(file, base_bytes=file.node.size_bytes)
             if not file.is_pinned:
                 _require_current(file)
-            size_before = draft.size_bytes
             try:
-                await draft.write(offset, data)
-                break
+                await draft.write(offset, data, note)
             except DroppedError:
                 await self._committer.recover_dropped(file)
-        self._note_changed(file)
-        self._streaming.note_written(
-            file,
-            offset,
-            offset + len(data),
-            is_in_order=offset == size_before and opened.is_write_only,
-        )
+            else:
+                return
 
     async def truncate(self, file: WrittenFile, size_bytes: int) -> None:
         """Set the length of *file*.
@@ -224,23 +240,44 @@ class Writing:
             OSError, StoreError: as `write`.
         """
         raise_again(file.error)
+        self._require_fitting(size_bytes)
         draft = file.draft
+        if draft is None and size_bytes == file.node.size_bytes > 0 and not self._is_posix:
+            file.node.mtime_ns = time.time_ns()
+            return
         if draft is None:
             kept_bytes = min(size_bytes, file.node.size_bytes)
             draft = self._begin_draft(file, base_bytes=kept_bytes)
-            # Nothing of the old content is wanted, and only one writes the new one.
-            file.is_in_order = (
-                size_bytes == 0 and file.handle_count <= 1 and self._streaming.is_allowed
-            )
+            # Nothing of the old content is wanted, and nobody else has the file open.
+            is_alone = file.handle_count <= 1 and not self._open.is_open(file.node.number)
+            file.is_in_order = size_bytes == 0 and is_alone and self._streaming.is_allowed
         elif file.stream is not None:
-            await self._committer.end_stream(file)
+            file.is_in_order = False
+            file.stream.hold()
+            if draft.has_dropped(0, size_bytes):
+                await self._committer.end_stream(file)
         if size_bytes != draft.size_bytes:
             file.is_in_order = False
-            await draft.truncate(size_bytes)
+            given_up: list[Stream] = []
+
+            def note() -> None:
+                self._note_changed(file)
+                if file.stream is not None:  # it has sent what is not wanted any more
+                    given_up.append(file.stream)
+                    file.stream = None
+
+            await draft.truncate(size_bytes, note)
+            for stream in given_up:
+                await stream.abort()
         self._note_changed(file)
 
     async def zero(self, file: WrittenFile, start: int, stop: int) -> None:
-        """Make ``[start, stop)`` zeros, without making the file longer."""
+        """Make ``[start, stop)`` zeros, without making the file longer.
+
+        Raises:
+            OSError, StoreError: as `write`.
+        """
+        raise_again(file.error)
         draft = file.draft or self._begin_draft(file, base_bytes=file.node.size_bytes)
         await self._committer.end_stream(file)
         await draft.zero(start, min(stop, draft.size_bytes))
@@ -276,6 +313,15 @@ class Writing:
 
     # -------------------------------------------------------------------------------------------
 
+    def _require_fitting(self, size_bytes: int) -> None:
+        """Refuse what no publish could store.
+
+        Raises:
+            OSError: EFBIG.
+        """
+        if size_bytes > self._max_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
     def _add_handle(self, file: WrittenFile, flags: int) -> int:
         handle = self._next_handle
         self._next_handle += 1
@@ -297,7 +343,9 @@ class Writing:
                 file.base = node.object_id
                 file.base_size_bytes = node.size_bytes
             file.expected_etag = node.etag
-        file.is_in_order = not node.etag and self._streaming.is_allowed
+        # What must not replace anything must be here when the store refuses it.
+        is_new = not node.etag and not file.is_exclusive
+        file.is_in_order = is_new and self._streaming.is_allowed
         draft = file.draft = Draft(
             block_bytes=self._store.part_size_bytes,
             base_bytes=base_bytes,

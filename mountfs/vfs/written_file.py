@@ -153,6 +153,13 @@ class WrittenFile:
         self.generation = generation
 
 
+def note_deleted(node: File) -> None:
+    """Note that the store has no object any more where *node* is shown."""
+    file = written_of(node)
+    if file is not None:
+        file.expected_etag = ""
+
+
 def written_of(node: File) -> WrittenFile | None:
     """Return what is known of *node* as a written file."""
     return cast("WrittenFile | None", node.draft)

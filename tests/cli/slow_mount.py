@@ -28,6 +28,7 @@ class SlowChanges:
 
     uploaded_bytes = publish_count = 0
     publish_failure_count = 1
+    lost_count = 0
     staging_path = STAGING_PATH
 
     def __init__(self, folder: Path) -> None:

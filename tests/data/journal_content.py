@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mountfs.data.generation import Generation
+from mountfs.data.journal import open_journal
+from mountfs.data.replay import replay_journal
 from mountfs.data.stored_draft import StoredDraft
-from mountfs.objects import ObjectHeaders
+from mountfs.objects import ObjectHeaders, ObjectId
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mountfs.data.journal import Journal
     from mountfs.data.journal_state import JournalEntry
     from mountfs.data.pending import Pending
+    from mountfs.data.replay import ReplayReport
     from mountfs.objects import ObjectInfo
+    from mountfs.store.fake import FakeStore
     from mountfs.store.protocol import ObjectStore
 
 
@@ -27,6 +32,12 @@ def make_generation(key: str, body: bytes, *, expected_etag: str | None = "") ->
         extents=((0, len(body)),) if body else (),
         expected_etag=expected_etag,
     )
+
+
+async def commit(journal: Journal, key: str, body: bytes) -> int:
+    """Commit a small file and return its number."""
+    entry = await journal.append(make_generation(key, body), body=[body[:1], body[1:]])
+    return entry.number
 
 
 async def refuse_base(start: int, stop: int) -> Sequence[memoryview]:
@@ -62,3 +73,37 @@ class SinglePuts:
     async def publish_pending(self, pending: Pending) -> ObjectInfo:
         """Publish for the write-back."""
         return await self.publish_draft(pending.draft, pending.key, None)
+
+
+async def put(store: FakeStore, key: str, body: bytes) -> str:
+    """Store an object as another client would; return its etag."""
+    return (await store.put(key, [body], ObjectHeaders())).etag
+
+
+async def leave(path: Path, *generations: tuple[str, bytes, str | None]) -> None:
+    """Leave a journal as a mount does that dies: key, content and what the key held."""
+    async with open_journal(path) as journal:
+        for key, body, expected_etag in generations:
+            generation = make_generation(key, body, expected_etag=expected_etag)
+            await journal.append(generation, body=[body])
+
+
+async def replay(path: Path, store: FakeStore) -> ReplayReport:
+    """Replay what was left."""
+    async with open_journal(path) as journal:
+        return await replay_journal(journal, store, SinglePuts(store).publish_draft)
+
+
+async def read_bucket(store: FakeStore) -> dict[str, bytes]:
+    """Return all objects."""
+    page = await store.list_page("")
+    bucket: dict[str, bytes] = {}
+    for info in page.objects:
+        object_id = ObjectId(info.key, info.etag)
+        step = store.part_size_bytes
+        pieces = [
+            await store.get(object_id, start, min(start + step, info.size_bytes))
+            for start in range(0, info.size_bytes, step)
+        ]
+        bucket[info.key] = b"".join(pieces)
+    return bucket

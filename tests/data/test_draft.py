@@ -12,6 +12,7 @@ import trio.testing
 from mountfs.data.budget import Budget
 from mountfs.data.draft import Draft, DroppedError
 from tests.data.drafts import Disk, draft_on, no_base
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -54,16 +55,16 @@ async def test_writers_wait_for_the_thaw_and_go_on_in_order(disk: Disk) -> None:
         draft.freeze()
         for letter in (b"a", b"b", b"c", b"d"):
             nursery.start_soon(draft.write, 0, letter * 3)
-            await trio.testing.wait_all_tasks_blocked()
+            await settled()
         nursery.start_soon(draft.truncate, 4)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert not draft.write_if_ready(0, memoryview(b"x"))
         draft.thaw()
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert b"before" == await content_of(draft)
         draft.thaw()
         assert not draft.write_if_ready(0, memoryview(b"overtakes"))
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert b"dddo" == await content_of(draft)
         assert draft.write_if_ready(0, memoryview(b"x"))
 
@@ -137,10 +138,10 @@ async def test_a_stream_waits_for_its_parts_to_be_sent(disk: Disk) -> None:
         draft.expects_room = lambda: sending > 0
         await draft.write(0, b"a" * 2 * BLOCK)
         nursery.start_soon(draft.write, 2 * BLOCK, b"b" * BLOCK)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert 2 * BLOCK == draft.size_bytes
         draft.drop(0, BLOCK)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert 3 * BLOCK == draft.size_bytes
         assert 2 * BLOCK == budget.peak_bytes
         assert [] == disk.files
@@ -155,7 +156,7 @@ async def test_a_stream_whose_parts_fail_goes_on_with_the_disk(
         draft.expects_room = lambda: is_sending
         await draft.write(0, b"a" * 2 * BLOCK)
         nursery.start_soon(draft.write, 2 * BLOCK, b"b" * BLOCK)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         is_sending = False
     # The write ended before the nursery did; the draft was closed after both.
     assert 1 == len(disk.files)

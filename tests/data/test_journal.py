@@ -12,23 +12,15 @@ import trio
 from mountfs.data import journal_writer
 from mountfs.data.journal import open_journal
 from mountfs.data.staging_directory import StagingConfig, open_staging
-from tests.data.journal_content import make_generation, read_all, read_back
+from tests.data.journal_content import commit, make_generation, read_all, read_back
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mountfs.data.journal import Journal
 
 
 def find_segments(path: Path) -> list[Path]:
     """Return the segments in a folder, in their order."""
     return sorted(path.glob("journal-*"))
-
-
-async def commit(journal: Journal, key: str, body: bytes) -> int:
-    """Commit a small file and return its number."""
-    entry = await journal.append(make_generation(key, body), body=[body[:1], body[1:]])
-    return entry.number
 
 
 async def test_what_was_appended_is_there_after_a_crash(tmp_path: Path) -> None:

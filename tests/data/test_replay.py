@@ -21,51 +21,16 @@ from mountfs.errors import (
 from mountfs.keys import KEY_MAX_BYTES, NAME_MAX_BYTES, sort_key
 from mountfs.objects import ObjectHeaders, ObjectId
 from mountfs.store.fake import HANG, FakeStore
-from tests.data.journal_content import SinglePuts, make_generation
+from tests.data.journal_content import SinglePuts, leave, put, read_bucket, replay
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import trio.testing
 
-    from mountfs.data.replay import ReplayReport
     from mountfs.data.stored_draft import StoredDraft
     from mountfs.objects import ObjectInfo
     from mountfs.store.fake import Hang, Request
-
-
-async def put(store: FakeStore, key: str, body: bytes) -> str:
-    """Store an object as another client would; return its etag."""
-    return (await store.put(key, [body], ObjectHeaders())).etag
-
-
-async def leave(path: Path, *generations: tuple[str, bytes, str | None]) -> None:
-    """Leave a journal as a mount does that dies: key, content and what the key held."""
-    async with open_journal(path) as journal:
-        for key, body, expected_etag in generations:
-            generation = make_generation(key, body, expected_etag=expected_etag)
-            await journal.append(generation, body=[body])
-
-
-async def replay(path: Path, store: FakeStore) -> ReplayReport:
-    """Replay what was left."""
-    async with open_journal(path) as journal:
-        return await replay_journal(journal, store, SinglePuts(store).publish_draft)
-
-
-async def read_bucket(store: FakeStore) -> dict[str, bytes]:
-    """Return all objects."""
-    page = await store.list_page("")
-    bucket: dict[str, bytes] = {}
-    for info in page.objects:
-        object_id = ObjectId(info.key, info.etag)
-        step = store.part_size_bytes
-        pieces = [
-            await store.get(object_id, start, min(start + step, info.size_bytes))
-            for start in range(0, info.size_bytes, step)
-        ]
-        bucket[info.key] = b"".join(pieces)
-    return bucket
 
 
 async def test_what_a_dead_mount_acknowledged_is_published(tmp_path: Path) -> None:
@@ -89,13 +54,16 @@ async def test_what_a_dead_mount_acknowledged_is_published(tmp_path: Path) -> No
     assert [] == os.listdir(tmp_path)
 
 
-async def test_generations_of_one_key_are_published_in_order(tmp_path: Path) -> None:
-    """The younger one finds the older one of ours, which is no conflict."""
+async def test_of_the_generations_of_one_key_the_youngest_is_published(tmp_path: Path) -> None:
+    """It replaces the older ones, as it would have done before the crash."""
     store = FakeStore()
     await leave(tmp_path, ("key", b"first", ""), ("key", b"second", ""))
     report = await replay(tmp_path, store)
-    assert (2, []) == (report.published, report.conflicts)
+    assert (1, 1, []) == (report.published, report.replaced, report.conflicts)
+    assert report.total == report.done
     assert {"key": b"second"} == await read_bucket(store)
+    assert {"HEAD": 1, "PUT": 1} == {kind: store.requests[kind] for kind in ("HEAD", "PUT")}
+    assert [] == os.listdir(tmp_path)
 
 
 async def test_a_file_that_somebody_else_changed_is_kept_twice(
@@ -123,14 +91,15 @@ async def test_a_file_that_somebody_else_changed_is_kept_twice(
     assert [] == os.listdir(tmp_path)
 
 
-async def test_a_deleted_file_is_kept_beside_its_name(tmp_path: Path) -> None:
-    """Somebody else deleted it: that is a change, too."""
+async def test_a_file_that_was_deleted_comes_back_under_its_name(tmp_path: Path) -> None:
+    """Nothing is there that ours could replace: somebody else's deletion, or ours half done."""
     store = FakeStore()
     old = await put(store, "key", b"old")
     await leave(tmp_path, ("key", b"ours", old))
     await store.delete("key")
     report = await replay(tmp_path, store)
-    assert {report.conflicts[0][1]: b"ours"} == await read_bucket(store)
+    assert (1, []) == (report.published, report.conflicts)
+    assert {"key": b"ours"} == await read_bucket(store)
 
 
 async def test_what_landed_before_the_crash_is_no_conflict(tmp_path: Path) -> None:
@@ -217,7 +186,7 @@ async def test_what_the_store_refuses_stays_and_the_rest_goes_on(
     assert 2 == len(errors)
     store.fault_for = None
     report = await replay(tmp_path, store)
-    assert 2 == report.published
+    assert (1, 1) == (report.published, report.replaced)
     assert {"denied": b"2", "fine": b"3"} == await read_bucket(store)
 
 

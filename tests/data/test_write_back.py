@@ -17,9 +17,10 @@ from mountfs.errors import AccessDeniedError, StoreUnavailableError
 from mountfs.objects import ObjectId, ObjectInfo
 from mountfs.store.fake import FakeStore
 from tests.data.journal_content import SinglePuts, make_generation, read_all
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from mountfs.data.journal import Journal
@@ -51,7 +52,9 @@ class Publisher(SinglePuts):
         self.is_interruptible = False
         self.at_gate = trio.Event()
 
-    async def publish(self, pending: Pending) -> ObjectInfo:
+    async def publish(
+        self, pending: Pending, note: Callable[[ObjectInfo], Awaitable[None]]
+    ) -> None:
         """Make one attempt."""
         self.started.append(pending.key)
         pending.set_interruptible(self.is_interruptible)
@@ -60,7 +63,7 @@ class Publisher(SinglePuts):
         pending.set_interruptible(False)
         if self.errors:
             raise self.errors.pop(0)
-        return await self.publish_pending(pending)
+        await note(await self.publish_pending(pending))
 
 
 class Setting:
@@ -147,7 +150,7 @@ async def test_uploads_of_one_key_are_in_order(
         other = await s.commit("other", b"other")
         while other.state is not PendingState.UPLOADING:
             await other.changed.wait()
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert ["key", "other"] == s.publisher.started
         s.publisher.gate.set()
         await s.write_back.drain()

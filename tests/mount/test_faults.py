@@ -16,6 +16,7 @@ import pytest
 from tests.mount.content import MIB, make_bytes, put_objects
 from tests.mount.mounted import mounting, run_mountfs, wait_until
 from tests.mount.outcome import outcome_of
+from tests.mount.pinned_pages import pinned_pages
 from tests.stores.client import make_client
 from tests.stores.proxy import Faults
 
@@ -80,10 +81,11 @@ def test_revoked_credentials_are_eacces_until_they_are_back(rgw: Rgw, tmp_path: 
     ) as mount:
         files = [mount.path / key for key in contents]
         assert contents["d/0"] == files[0].read_bytes()
-        rgw.suspend_user(name)
-        assert outcome_of(files[1].read_bytes) == "EACCES"
-        assert outcome_of((mount.path / "unlisted").stat) == "EACCES"
-        assert contents["d/0"] == files[0].read_bytes()
+        with pinned_pages(files[:1]):
+            rgw.suspend_user(name)
+            assert outcome_of(files[1].read_bytes) == "EACCES"
+            assert outcome_of((mount.path / "unlisted").stat) == "EACCES"
+            assert contents["d/0"] == files[0].read_bytes()
         assert mount.stats()["pid"] == mount.pid
         rgw.enable_user(name)
         assert list(contents.values()) == [file.read_bytes() for file in files]
@@ -147,9 +149,12 @@ def test_a_reader_of_a_store_that_hangs_can_be_ended(
     with mounted(option) as mount:
         with proxy.faulty(Faults(hang=True, only=GET_STUCK)):
             with subprocess.Popen(["cat", mount.path / "stuck"], stdout=subprocess.DEVNULL) as cat:
-                wait_until(lambda: mount.stats()["store"]["in_flight"] >= 1)
-                cat.send_signal(number)
-                assert cat.wait(timeout=10) == -number
+                try:
+                    wait_until(lambda: mount.stats()["store"]["in_flight"] >= 1)
+                    cat.send_signal(number)
+                    assert cat.wait(timeout=10) == -number
+                finally:
+                    cat.kill()
             done = run_mountfs("umount", str(mount.path))
             assert (done.returncode, done.stderr) == (0, "")
             assert mount.wait_for_end() == 0

@@ -1,4 +1,4 @@
-"""Whatever was opened and closed a thousand times has left nothing behind."""
+"""Whatever was opened and closed again and again has left nothing behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.mount
 
-OPENS = 1000
+OPENS = 300
+"""More than a leak of one each could hide in what is not compared exactly."""
+
 FILES = 100
 
 
@@ -65,7 +67,7 @@ def check_like_before(mount: Mount, before: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--no-read-only", "--read-only"])
-def test_a_thousand_opens_leave_nothing_behind(
+def test_many_opens_leave_nothing_behind(
     s3: S3Client, bucket: str, rgw: Rgw, mounted: Mounter, option: str
 ) -> None:
     """No descriptor, no inode, no byte of budget; read to the end."""
@@ -82,14 +84,14 @@ def test_a_thousand_opens_leave_nothing_behind(
             list(pool.map(read, range(OPENS)))
         descriptors = mount.count_descriptors()
         list(map(read, range(OPENS)))
-        # Connections were made; a second thousand needs no more of anything.
+        # Connections were made; doing it again needs no more of anything.
         assert mount.count_descriptors() <= descriptors
         delete_all(s3, bucket, list(contents), mount)
         check_like_before(mount, before)
 
 
 @pytest.mark.parametrize("option", ["--no-read-only", "--read-only"])
-def test_a_thousand_aborted_opens_leave_nothing_behind(
+def test_many_aborted_opens_leave_nothing_behind(
     s3: S3Client, bucket: str, rgw: Rgw, mounted: Mounter, option: str
 ) -> None:
     """Only the first bytes are read, while much more is on its way; from different places."""

@@ -193,7 +193,7 @@ def test_a_prefix_shows_what_is_below_it_and_nothing_else(
 
 def test_the_control_directory_is_hidden(s3: S3Client, bucket: str, mounted: Mounter) -> None:
     """It is there for who knows its name, and in no listing."""
-    s3.put_object(Bucket=bucket, Key="a", Body=b"1")
+    put_objects(s3, bucket, {"a": b"1", ".mountfs/stats": b"the bucket's", ".mountfs/x": b""})
     with mounted() as mount:
         assert os.listdir(mount.path) == ["a"]
         assert {"stats", "metrics", "config"} <= set(os.listdir(mount.path / ".mountfs"))
@@ -205,14 +205,14 @@ def test_the_control_directory_is_hidden(s3: S3Client, bucket: str, mounted: Mou
             (mount.path / ".mountfs/absent").stat()
 
 
-@pytest.mark.parametrize("ending", ["", "\x01"])
 def test_a_large_directory_is_complete_and_without_doubles(
-    s3: S3Client, bucket: str, mounted: Mounter, ending: str
+    s3: S3Client, bucket: str, mounted: Mounter
 ) -> None:
     """More entries than one LIST brings: files and directories in each other's way.
 
     RGW does not encode a continuation token, which here ends with what XML cannot hold.
     """
+    ending = "\x01"
     keys = [f"d/{n:05d}{ending}{'/x' * (n % 3 == 0)}" for n in range(1010)]
     put_objects(s3, bucket, dict.fromkeys(keys, b""))
     with mounted("--deadline", "10s") as mount:

@@ -207,7 +207,7 @@ def test_readers_never_see_a_mix_while_an_object_is_replaced(
     s3: S3Client, bucket: str, mounted: Mounter, mode: str, ttl: str
 ) -> None:
     """Each block of a version names it; four readers read all blocks, in different orders."""
-    version_count = 40
+    version_count = 20
 
     def put_version(number: int) -> None:
         body = b"".join(b"%08d" % number * (65536 // 8) for _ in range(BLOCKS))

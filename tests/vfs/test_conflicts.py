@@ -14,6 +14,7 @@ from mountfs.errors import PreconditionFailedError
 from mountfs.store.fake import FakeStore
 from tests.vfs.opened import look_up, opening_vfs
 from tests.vfs.program import CALLER, Program, arrive, contents, relent
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +117,7 @@ async def test_two_conflicts_of_one_second_are_both_kept(
             store.bucket.put("model.pt", f"theirs {number}".encode())
             with pytest.raises(PreconditionFailedError):
                 await program.close(handle)
-            await trio.testing.wait_all_tasks_blocked()
+            await settled()
             assert f"theirs {number}".encode() == await program.load(b"model.pt")
     assert sorted([b"ours 1", b"ours 2", b"theirs 2"]) == sorted(contents(store).values())
     assert b"theirs 2" == store.bucket.read("model.pt")
@@ -139,7 +140,7 @@ async def test_two_conflicts_of_one_second_are_both_kept_with_write_back(
             assert f"ours {number}".encode() == await program.load(b"model.pt")
             assert vfs.dirty is not None
             await vfs.dirty.drain()
-            await trio.testing.wait_all_tasks_blocked()
+            await settled()
             assert f"theirs {number}".encode() == await program.load(b"model.pt")
     assert sorted([b"ours 1", b"ours 2", b"theirs 2"]) == sorted(contents(store).values())
     assert b"theirs 2" == store.bucket.read("model.pt")

@@ -16,6 +16,7 @@ from mountfs.store.fake import FakeStore
 from tests.mount.fake_mount import mounting_fake
 from tests.vfs.opened import look_up, opening_vfs, read
 from tests.vfs.program import READ_BYTES, Program, contents, refuse, relent
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ async def test_a_new_file_that_could_not_be_stored_is_not_there(
         program = Program(vfs)
         with pytest.raises(QuotaExceededError):
             await program.save(b"new", b"n" * 1000)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         with pytest.raises(ObjectNotFoundError):
             await program.load(b"new")
         assert [] == await program.names()
@@ -70,7 +71,7 @@ async def test_a_change_that_could_not_be_stored_is_not_shown_afterwards(
         refuse(store, full(), *UPLOADS)
         with pytest.raises(QuotaExceededError):
             await program.close(handle)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         relent(store)
         assert OLD == await program.load(b"old")
         # The kernel has pages of what was written: nothing else may come from this inode.
@@ -98,7 +99,7 @@ async def test_a_file_that_another_writer_still_has_open_stays_failed_until_its_
             await program.write(second, 3, b"two")
         with pytest.raises(QuotaExceededError):
             await program.close(second)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert [] == await program.names()
     assert {} == contents(store)
 

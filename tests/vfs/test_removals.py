@@ -4,16 +4,18 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-import trio.testing
 
 from mountfs.errors import AccessDeniedError, StoreError, ThrottledError
 from mountfs.store.fake import FakeStore
 from tests.vfs.opened import ROOT, opening_vfs, read
 from tests.vfs.program import Program, contents, refuse, relent
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    import trio.testing
 
 THEIRS = b"VERSION 2 OF ANOTHER HOST"
 
@@ -64,7 +66,7 @@ async def test_what_was_fetched_for_a_removal_that_failed_is_not_uploaded(
         store.bucket.put("a", THEIRS)
         vfs.filesystem.reading.release(inode)
         vfs.filesystem.forget(inode, 100)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         await program.changes.sync_all()
     assert THEIRS == store.bucket.read("a")
     assert b"source" == store.bucket.read("source")

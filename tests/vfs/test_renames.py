@@ -14,6 +14,7 @@ from mountfs.store.fake import FakeStore
 from tests.mount.fake_mount import mounting_fake
 from tests.vfs.opened import look_up, opening_vfs
 from tests.vfs.program import CALLER, Program, arrive, contents, relent, slow_down
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,7 +68,7 @@ async def test_a_file_that_is_streamed_while_its_directory_moves_is_under_the_ne
                 await create()
             for start in range(0, len(CONTENT), PART_BYTES):
                 await program.write(handles[0], start, CONTENT[start : start + PART_BYTES])
-                await trio.testing.wait_all_tasks_blocked()
+                await settled()
 
         if is_open_before:
             await create()
@@ -94,10 +95,10 @@ async def test_a_file_that_is_overwritten_while_its_directory_moves_is_under_the
             flags = os.O_WRONLY | os.O_TRUNC
             handle = await program.changes.open_to_write(inode, flags, CALLER)
             handles.append(handle)
-            await trio.testing.wait_all_tasks_blocked()  # the headers to keep are known then
+            await settled()  # the headers to keep are known then
             for start in range(0, len(CONTENT), PART_BYTES):
                 await program.write(handle, start, CONTENT[start : start + PART_BYTES])
-                await trio.testing.wait_all_tasks_blocked()
+                await settled()
 
         await rename_slowly(program, store, kind, write)
         await program.close(handles[0])
@@ -120,7 +121,7 @@ async def test_a_file_that_is_streamed_while_it_moves_is_under_the_new_key_only(
             await arrive(copying)
             flags = os.O_WRONLY | os.O_TRUNC
             handle = await program.changes.open_to_write(inode, flags, CALLER)
-            await trio.testing.wait_all_tasks_blocked()  # the headers to keep are known then
+            await settled()  # the headers to keep are known then
             await program.write(handle, 0, CONTENT)
         await program.close(handle)
         assert CONTENT == await program.load(b"b")
@@ -161,7 +162,7 @@ async def test_a_draft_on_a_version_that_a_directory_rename_has_lost_is_refused(
         with pytest.raises(PreconditionFailedError) as caught:
             await program.close(handle)
         assert errno.ESTALE == errno_of(caught.value)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         assert b"B" * 30 == await program.load(b"f", await look_up(vfs, b"e"))
     assert {"e/f": b"B" * 30} == contents(store)
 

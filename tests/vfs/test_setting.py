@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from trio.testing import wait_all_tasks_blocked
 
 from mountfs.attributes import AttributeChanges, Caller
 from mountfs.data.config import WriteConfig
@@ -18,6 +17,7 @@ from mountfs.store.fake import FakeStore
 from mountfs.vfs.posix_metadata import decode_metadata
 from tests.vfs.opened import ROOT, look_up, opening_vfs
 from tests.vfs.program import arrive, refuse, relent, slow_down
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,13 +206,13 @@ async def test_what_is_set_on_an_open_file_is_in_the_store_after_its_close(
         else:
             for number in range(4):
                 await changes.write(handle, number * PART_BYTES, bytes(PART_BYTES))
-            await wait_all_tasks_blocked()
+            await settled()
             assert 1 == store.requests["CREATE_UPLOAD"]
         if moment == "publishing":
             store.latency_seconds = 1.0
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(changes.flush, handle)
-                await wait_all_tasks_blocked()
+                await settled()
                 await change()
         else:
             await change()
@@ -259,7 +259,7 @@ async def test_a_write_after_utimens_is_the_last_modification(
 
 
 async def test_what_is_set_during_an_upload_from_the_journal_is_in_the_store_after_it(
-    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
     """The upload has left with what was set at the close."""
     store = FakeStore()
@@ -267,7 +267,7 @@ async def test_what_is_set_during_an_upload_from_the_journal_is_in_the_store_aft
     async with opening_vfs(store, tmp_path, write=write, is_posix=True) as vfs:
         changes = changes_of(vfs)
         entry, handle = await changes.create(ROOT, b"f", os.O_WRONLY, 0o644, 0, CALLER)
-        arrived = slow_down(store, lambda request: request.kind == "PUT", seconds=0.2)
+        arrived = slow_down(store, lambda request: request.kind == "PUT", seconds=10.0)
         await changes.write(handle, 0, b"x")
         await changes.flush(handle)
         changes.release_writer(handle)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import trio.testing
 
+from mountfs.attributes import AttributeChanges
 from mountfs.errors import AccessDeniedError, ObjectNotFoundError
 from mountfs.store.fake import FakeStore
-from tests.vfs.opened import opening_vfs
-from tests.vfs.program import Program, arrive, contents, relent, slow_down
+from tests.vfs.opened import look_up, opening_vfs, read
+from tests.vfs.program import CALLER, Program, arrive, contents, relent, slow_down
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +111,7 @@ async def test_a_rename_that_is_interrupted_does_not_harm_the_writer(
         handle = await program.create(b"a")
         arrived = slow_down(store, lambda request: request.kind == kind)
         await program.write(handle, 0, content[:sent_bytes])
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(program.rename, b"a", b"b")
             await arrive(arrived)
@@ -126,7 +130,7 @@ async def write_parts(program: Program, handle: int, start: int) -> None:
     """Write on until a write fails."""
     for number in range(8):
         await program.write(handle, start + number * PART_BYTES, bytes(PART_BYTES))
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
 
 
 async def test_a_file_whose_stream_has_failed_can_be_removed_while_it_is_open(
@@ -145,7 +149,7 @@ async def test_a_file_whose_stream_has_failed_can_be_removed_while_it_is_open(
         program = Program(vfs)
         handle = await program.create(b"a")
         await program.write(handle, 0, 2 * CONTENT)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         with pytest.raises(AccessDeniedError):
             await write_parts(program, handle, 2 * len(CONTENT))
         await program.unlink(b"a")
@@ -168,9 +172,77 @@ async def test_a_file_whose_stream_has_failed_can_be_replaced_after_the_close(
         with pytest.raises(AccessDeniedError):
             await program.save(b"a", CONTENT)
         relent(store)
-        await trio.testing.wait_all_tasks_blocked()
+        await settled()
         with pytest.raises(ObjectNotFoundError):
             await program.load(b"a")
         await program.save(b"a", CONTENT)
         assert CONTENT == await program.load(b"a")
     assert {"a": CONTENT} == contents(store)
+
+
+async def overwrite_in_order(program: Program) -> int:
+    """Open ``f`` with O_TRUNC and write parts that are sent at once; return the handle."""
+    handle = await program.open_to_write(b"f", flags=os.O_WRONLY | os.O_TRUNC)
+    await settled()
+    await program.write(handle, 0, b"x" * (4 * PART_BYTES + 1))
+    await settled()
+    return handle
+
+
+async def test_a_file_that_is_emptied_while_it_is_streamed_is_not_published_before_its_close(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """Nothing of what was sent is needed again, so nobody sees half of it."""
+    store = small_parts()
+    store.bucket.put("f", b"whole")
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        handle = await overwrite_in_order(program)
+        inode = await look_up(vfs, b"f")
+        await program.changes.set_attributes(inode, AttributeChanges(size_bytes=0), handle, CALLER)
+        assert {"f": b"whole"} == contents(store)
+        await program.write(handle, 0, b"new")
+        await program.close(handle)
+    assert {"f": b"new"} == contents(store)
+    assert [] == store.bucket.uploads()
+
+
+@pytest.mark.parametrize("is_writer", [False, True], ids=["reader", "writer"])
+async def test_a_file_that_somebody_else_has_open_is_not_published_to_be_read(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, is_writer: bool
+) -> None:
+    """What it has so far stays here: in the store it would be half a file."""
+    store = small_parts()
+    store.bucket.put("f", b"whole")
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        if is_writer:
+            other = await program.open_to_write(b"f", flags=os.O_RDWR)
+        else:
+            other = await program.open_to_read(b"f")
+        handle = await overwrite_in_order(program)
+        assert b"x" == await read(vfs, await look_up(vfs, b"f"), 2 * PART_BYTES, 1)
+        assert {"f": b"whole"} == contents(store)
+        await program.close(handle)
+        if is_writer:
+            await program.close(other)
+        else:
+            vfs.filesystem.reading.release(other)
+    assert {"f": b"x" * (4 * PART_BYTES + 1)} == contents(store)
+
+
+async def test_a_file_is_not_made_longer_than_the_store_takes(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The truncation says so at once, not the close."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        handle = await program.create(b"f")
+        inode = await look_up(vfs, b"f")
+        too_long = AttributeChanges(size_bytes=1 << 60)
+        with pytest.raises(OSError, match="too large") as caught:
+            await program.changes.set_attributes(inode, too_long, handle, CALLER)
+        assert errno.EFBIG == caught.value.errno
+        await program.close(handle)
+    assert {"f": b""} == contents(store)

@@ -125,7 +125,7 @@ class SharedMounts:
         mount = self._mounts.get(key)
         if mount is None:
             name = f"{len(self._mounts)}"
-            mount = self._mounts[key] = WritableMount(
+            mount = WritableMount(
                 s3=self._s3,
                 bucket=self._bucket,
                 mode=self._mode,
@@ -136,6 +136,7 @@ class SharedMounts:
                 may_log_errors=may_log_errors,
             )
             mount.start()
+            self._mounts[key] = mount
         elif mount.mount.process.poll() is not None:
             mount.remount()  # the test before ended it, and has failed for it
         return mount

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.mount.mounted import wait_until
+from tests.mount.write.place import publish_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +25,12 @@ class Counting:
 
     def __init__(self, proxy: Proxy, place: Bucketed) -> None:
         self._log = proxy.log
+        self._place = place
         self._name = place.prefix.rstrip("/") or place.bucket
 
     def mark(self) -> int:
-        """Return the place where the log ends now, to count from."""
+        """Return the place where the log ends now, to count from; wait until all is published."""
+        wait_until(self._is_clean)
         return self._log.mark()
 
     def read(self, *, since: int) -> list[Request]:
@@ -53,5 +56,12 @@ class Counting:
         """
         mark = self.mark()
         action()
+        # By way of the root: to open the place would list it, and count.
+        publish_below(self._place.mount.path, self._place.mode)
         wait_until(lambda: self.count(since=mark)[until] >= count)
+        wait_until(self._is_clean)
         return self.count(since=mark)
+
+    def _is_clean(self) -> bool:
+        write = self._place.mount.stats()["write"]
+        return bool(write["dirty_files"] == write["pending_files"] == 0)

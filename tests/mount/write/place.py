@@ -7,6 +7,7 @@ place is one, or a mount, and in which write mode, it does not know.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -80,6 +81,10 @@ class Bucketed(Place, Protocol):
     @property
     def mode(self) -> str:
         """The write mode."""
+
+    @property
+    def mount(self) -> Mount:
+        """The mount of now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +183,7 @@ class WritableMount:
 
         In the mode ``write-back`` the bucket has some time; otherwise it must be so already.
         """
+        publish_below(self.path / name, self.mode)
         check_bucket_holds(
             self.s3,
             self.bucket,
@@ -235,6 +241,20 @@ class MountedPlace:
     def check_holds(self, expected: Tree) -> None:
         """Compare with the bucket, which must have no unfinished upload, and with the mount."""
         self.within.check_directory_holds(self.name, expected)
+
+
+def publish_below(directory: Path, mode: str) -> None:
+    """Where closing does not publish, do it now: nobody needs to wait until files have rested.
+
+    Whether it works is left to the caller to see.
+    """
+    if mode == "write-back":
+        with contextlib.suppress(OSError):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def check_bucket_holds(

@@ -46,7 +46,7 @@ def test_a_file_larger_than_the_memory_is_written_to_a_slow_store(
 ) -> None:
     """The writer waits, or the staging directory takes it; the memory stays within its limit."""
     mount = sharing("--memory-limit", "64M")
-    content = make_bytes(16 * MIB) * 10
+    content = make_bytes(16 * MIB) * 7
     reset_peak(mount)
     with proxy.faulty(Faults(latency_ms=100)):
         assert callable(write)

@@ -90,7 +90,7 @@ class WithRemounts(FileOperations):
 
 def test_the_mount_does_what_a_local_directory_does(sharing: Sharing, tmp_path: Path) -> None:
     """Results, errors, contents; and another mount sees what was closed."""
-    check_against_local(sharing, tmp_path / "local", examples=8, steps=40)
+    check_against_local(sharing, tmp_path / "local", examples=6, steps=40)
 
 
 @pytest.mark.soak

@@ -45,7 +45,7 @@ def check_state(step: int, loaded: dict[str, Any], count: int = 3) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 12], ids=["one request", "parts"])
-@pytest.mark.parametrize("options", [{}, {"mmap": True}, {"weights_only": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"mmap": True}], ids=str)
 def test_torch_save_and_load(compared: Compared, options: dict[str, Any], count: int) -> None:
     """1.2 MB by one request and 14 MB by parts; read at once, by the one who wrote it."""
 

@@ -1,0 +1,89 @@
+"""Directories that are listed while they are renamed, and renames that fail half-way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from mountfs.errors import AccessDeniedError
+from mountfs.store.fake import FakeStore
+from tests.vfs.opened import ROOT, look_up, opening_vfs
+from tests.vfs.program import CALLER, Program, arrive, contents, relent, slow_down
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+NAMES = [f"f{number}".encode() for number in range(6)]
+TTL_SECONDS = 100.0
+"""Of virtual time; more than what is known of a directory is believed."""
+
+
+def one_directory() -> FakeStore:
+    """Return a store that has ``old``, with `NAMES`."""
+    store = FakeStore()
+    for name in NAMES:
+        store.bucket.put(f"old/{name.decode()}", b"x")
+    return store
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["not listed before", "listed before"])
+async def test_who_lists_a_directory_while_its_old_objects_go_empties_nothing(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, is_known: bool
+) -> None:
+    """Nothing is left at its old place, and all of it is at the new one."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        old = await look_up(vfs, b"old")
+        if is_known:
+            assert NAMES == await program.names(old)
+            await trio.sleep(TTL_SECONDS)
+        is_deleting = slow_down(store, lambda request: request.kind == "DELETE_MANY", seconds=10.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(program.rename, b"old", b"new")
+            await arrive(is_deleting)
+            await program.names(old)
+        assert NAMES == await program.names(await look_up(vfs, b"new"))
+    assert [f"new/{name.decode()}" for name in NAMES] == sorted(contents(store))
+
+
+async def test_who_lists_the_target_while_objects_are_copied_there_hides_nothing(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """It is an empty directory, of which more is seen than was there when the rename began."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        await program.changes.make_directory(ROOT, b"new", 0o755, 0, CALLER)
+        new = await look_up(vfs, b"new")
+        await trio.sleep(TTL_SECONDS)
+        is_copying = slow_down(store, lambda request: request.kind == "COPY", seconds=10.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(program.rename, b"old", b"new")
+            await arrive(is_copying)
+            await trio.sleep(1.0)
+            await program.names(new)
+        moved = await look_up(vfs, b"new")
+        assert NAMES == await program.names(moved)
+        assert b"x" == await program.load(NAMES[0], moved)
+
+
+async def test_a_directory_rename_that_fails_takes_its_copies_back(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """``mv old new`` again would move it into the half of ``new`` that is there."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        store.fault_for = lambda request: (
+            AccessDeniedError("no") if request.source == "old/f5" else None
+        )
+        with pytest.raises(AccessDeniedError):
+            await program.rename(b"old", b"new")
+        relent(store)
+        assert NAMES == await program.names(await look_up(vfs, b"old"))
+    assert [f"old/{name.decode()}" for name in NAMES] == sorted(contents(store))

@@ -1,0 +1,149 @@
+"""The store has done what it was asked, and the answer is lost or still on its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from mountfs.errors import AccessDeniedError, StoreUnavailableError
+from mountfs.store.fake import FakeStore
+from tests.vfs.inside import journalled_files
+from tests.vfs.opened import opening_vfs
+from tests.vfs.program import Program, arrive, contents, slow_down
+from tests.vfs.write_back import (
+    CAUTIOUS_WRITE_BACK,
+    LONG_SECONDS,
+    WRITE_BACK,
+    append,
+    lose_first_answer,
+    save_again,
+)
+from tests.virtual_time import settled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+BASE = b"base" * 1000
+NO_ANSWER = StoreUnavailableError("no answer")
+
+
+def one_file() -> FakeStore:
+    """Return a store that has ``f``."""
+    store = FakeStore()
+    store.bucket.put("f", BASE)
+    return store
+
+
+async def test_a_file_that_was_appended_to_gets_through_when_the_first_answer_is_lost(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """What it was appended to has gone then, replaced by the first attempt itself."""
+    store = one_file()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await append(program, b"f", b"tail", size_bytes=len(BASE))
+        lose_first_answer(store, "PUT", NO_ANSWER)
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": BASE + b"tail"} == contents(store)
+        assert vfs.dirty is not None
+        assert 0 == vfs.dirty.pending_count
+        assert BASE + b"tail" == await program.load(b"f")
+
+
+async def test_a_file_that_was_appended_to_is_read_while_the_answer_is_on_its_way(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The store has no version any more that the journal's part of it lies on top of."""
+    store = one_file()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await append(program, b"f", b"tail", size_bytes=len(BASE))
+        await arrive(slow_down(store, lambda request: request.kind == "PUT", seconds=10.0))
+        assert BASE + b"tail" == await program.load(b"f")
+
+
+async def test_a_file_is_appended_to_again_while_the_answer_is_on_its_way(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The close fetches what it needs of a version that has just been replaced."""
+    store = one_file()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await append(program, b"f", b"tail", size_bytes=len(BASE))
+        await arrive(slow_down(store, lambda request: request.kind == "PUT", seconds=10.0))
+        await append(program, b"f", b"more", size_bytes=len(BASE) + len(b"tail"))
+    assert {"f": BASE + b"tailmore"} == contents(store)
+
+
+async def test_a_retry_that_our_own_first_attempt_refuses_is_no_conflict(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """With ``--conflict=fail``: there is one object, and no copy beside it."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=CAUTIOUS_WRITE_BACK) as vfs:
+        await Program(vfs).save(b"f", b"one")
+        lose_first_answer(store, "PUT", NO_ANSWER)
+        await trio.sleep(LONG_SECONDS)
+    assert {"f": b"one"} == contents(store)
+
+
+async def test_after_a_conflict_nothing_is_left_to_be_uploaded(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """With ``--conflict=fail`` ours is beside theirs, and that is the end of it."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=CAUTIOUS_WRITE_BACK) as vfs:
+        await Program(vfs).save(b"f", b"ours")
+        store.bucket.put("f", b"theirs")
+        await trio.sleep(LONG_SECONDS)
+        assert [b"ours", b"theirs"] == sorted(contents(store).values())
+        assert {} == journalled_files(vfs)
+
+
+async def test_a_removal_also_removes_what_a_refusal_did_not_tell_of(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The answer to the first attempt is lost, and credentials expire before the second."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"content")
+        await arrive(lose_first_answer(store, "PUT", AccessDeniedError("expired")))
+        await settled()
+        await program.unlink(b"f")
+    assert {} == contents(store)
+
+
+async def remove(program: Program) -> dict[str, bytes]:
+    """Remove ``f``; return what the store is to have then."""
+    await program.unlink(b"f")
+    return {}
+
+
+async def rename(program: Program) -> dict[str, bytes]:
+    """Rename ``f``; return what the store is to have then."""
+    await program.rename(b"f", b"g")
+    return {"g": b"two"}
+
+
+@pytest.mark.parametrize("act", [remove, rename])
+async def test_an_older_version_that_may_be_in_the_store_does_not_stay_there(
+    autojump_clock: trio.testing.MockClock,
+    tmp_path: Path,
+    act: Callable[[Program], Awaitable[dict[str, bytes]]],
+) -> None:
+    """Its answer is lost; a younger one takes its place, which then goes or gets another name."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        await save_again(program, b"f", b"two")
+        expected = await act(program)
+    assert expected == contents(store)

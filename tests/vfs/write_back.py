@@ -1,0 +1,95 @@
+"""What the tests of ``--write-back`` share: saving again, answers that get lost, and disks."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import trio
+
+from mountfs.data.config import WriteConfig
+from mountfs.data.staged_bytes import StagedBytes
+from mountfs.store.fake import LostAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mountfs.errors import StoreError
+    from mountfs.store.fake import FakeStore, Fault, Request
+    from tests.vfs.program import Program
+
+WRITE_BACK = WriteConfig(write_back=True)
+CAUTIOUS_WRITE_BACK = WriteConfig(write_back=True, conflict="fail")
+
+LONG_SECONDS = 1000.0
+"""Of virtual time; every upload that can succeed has done so by then."""
+
+SLOW_WRITE_SECONDS = 5.0
+"""Of virtual time; longer than a file that was closed waits for its upload."""
+
+
+async def save_again(program: Program, name: bytes, content: bytes) -> None:
+    """Do what a shell does for ``>``, on a file that exists."""
+    handle = await program.open_to_write(name, flags=os.O_WRONLY | os.O_TRUNC)
+    try:
+        await program.write(handle, 0, content)
+    finally:
+        await program.close(handle)
+
+
+async def append(program: Program, name: bytes, data: bytes, *, size_bytes: int) -> None:
+    """Do what a shell does for ``>>``, on a file of *size_bytes*."""
+    handle = await program.open_to_write(name, flags=os.O_WRONLY | os.O_APPEND)
+    try:
+        await program.write(handle, size_bytes, data)
+    finally:
+        await program.close(handle)
+
+
+def lose_first_answer(store: FakeStore, kind: str, error: StoreError) -> trio.Event:
+    """Let *store* do the first request of *kind*, which ends in *error*; return an event for it."""
+    is_lost = trio.Event()
+
+    def watch(request: Request) -> Fault | None:
+        if request.kind != kind or is_lost.is_set():
+            return None
+        is_lost.set()
+        return LostAnswer(error)
+
+    store.fault_for = watch
+    return is_lost
+
+
+@contextmanager
+def failing_disk(code: int) -> Iterator[None]:
+    """Let all writes to the staging directory fail in this block, with the errno *code*."""
+
+    def refuse(fd: int, buffers: Sequence[memoryview], offset: int) -> int:
+        raise OSError(code, os.strerror(code))
+
+    with mock.patch.object(os, "pwritev", refuse):
+        yield
+
+
+@contextmanager
+def slow_disk(*, fast_writes: int = 0) -> Iterator[trio.Event]:
+    """Let drafts reach the disk slowly in this block, after so many fast writes.
+
+    Provides an event that is set when the first slow one begins.
+    """
+    is_writing = trio.Event()
+    write = StagedBytes.write
+    left = fast_writes
+
+    async def write_slowly(staged: StagedBytes, chunks: Sequence[tuple[int, memoryview]]) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            is_writing.set()
+            await trio.sleep(SLOW_WRITE_SECONDS)
+        await write(staged, chunks)
+
+    with mock.patch.object(StagedBytes, "write", write_slowly):
+        yield is_writing
