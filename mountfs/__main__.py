@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from mountfs.command.cli import main
+from mountfs.command.start import main
 
 sys.exit(main())

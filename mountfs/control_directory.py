@@ -10,10 +10,12 @@ import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from mountfs.keys import CONTROL_NAME
+
 if TYPE_CHECKING:
     from mountfs.attributes import Attributes, AttributesSource
 
-NAME = b".mountfs"
+NAME = CONTROL_NAME
 FIRST_INODE = 1 << 62
 """Far from the numbers that the namespace gives out."""
 

@@ -12,6 +12,9 @@ NAME_MAX_BYTES = 255
 KEY_MAX_BYTES = 1024
 """S3's limit for a key, in UTF-8."""
 
+CONTROL_NAME = b".mountfs"
+"""The directory of the control files, at the root of a mount and nowhere else."""
+
 _NOT_NAMES = frozenset((b"", b".", b".."))
 
 
@@ -25,13 +28,18 @@ def decode_name(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def is_presentable(name: bytes) -> bool:
-    """Tell whether *name* can stand in a directory.
+def is_presentable(name: bytes, *, is_in_root: bool = False) -> bool:
+    """Tell whether *name* can stand in a directory, which may be the root of the mount.
 
-    An empty part, ``.``, ``..``, a NUL and more than 255 bytes cannot; keys that hold such a part
-    are hidden.
+    An empty part, ``.``, ``..``, a NUL and more than 255 bytes cannot, and in the root the name of
+    the control directory; keys that hold such a part are hidden.
     """
-    return name not in _NOT_NAMES and len(name) <= NAME_MAX_BYTES and b"\0" not in name
+    return (
+        name not in _NOT_NAMES
+        and len(name) <= NAME_MAX_BYTES
+        and b"\0" not in name
+        and not (is_in_root and name == CONTROL_NAME)
+    )
 
 
 def sort_key(key: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 UMOUNT_NAMES = ("umount", "unmount")
 STATUS_NAME = "status"
 SYNC_NAME = "sync"
+COMMAND_NAMES = (UMOUNT_NAMES[0], SYNC_NAME, STATUS_NAME)
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")
+"""What somebody might take for a command, and no source is."""
+
+_CLEARER = (
+    ("ignored explicit argument", "takes no value, but was given"),
+    ("expected one argument", "needs a value (one that begins with - as in --NAME=-VALUE)"),
+)
+"""Words of argparse, and ours instead; if it says something else one day, that will do."""
 
 _USAGE = """\
 mountfs SOURCE MOUNTPOINT [options]     mount a bucket
@@ -107,6 +118,8 @@ def parse_command_line(arguments: Sequence[str]) -> Command:
     if arguments and arguments[0] == STATUS_NAME:
         parsed = _parse(_status_parser(), arguments[1:], ["json"])
         return StatusCommand(is_json=parsed.json)
+    if arguments and _WORD.fullmatch(arguments[0]):
+        raise UsageError(_unknown_command(arguments[0]))
     others = ["config", "version", "help"]
     parsed = _parse(_mount_parser(), arguments, [*option_names(), *others])
     return MountCommand(
@@ -122,6 +135,8 @@ class _Parser(argparse.ArgumentParser):
     """Raises instead of printing and exiting, so that there is one place where errors end."""
 
     def error(self, message: str) -> NoReturn:
+        for theirs, ours in _CLEARER:
+            message = message.replace(theirs, ours)
         raise UsageError(f"{message}; mountfs --help lists all options")
 
 
@@ -175,6 +190,23 @@ def _parse(
     return parsed
 
 
+def _unknown_command(word: str) -> str:
+    near = difflib.get_close_matches(word.lower(), COMMAND_NAMES, n=1)
+    suggestion = f"did you mean {near[0]}? " if near else ""
+    *most, last = COMMAND_NAMES
+    return (
+        f"unknown command {word!r}; {suggestion}commands are {', '.join(most)} and {last}; "
+        "a bucket is mounted with: mountfs s3://BUCKET MOUNTPOINT"
+    )
+
+
+def _mountpoint(text: str) -> str:
+    """Refuse what a script makes of a variable that is not set: it would be the directory here."""
+    if not text:
+        raise UsageError("MOUNTPOINT is empty; name the directory, which may be .")
+    return text
+
+
 def _new_parser(**settings: Any) -> _Parser:
     return _Parser(
         allow_abbrev=False,  # a script must not break because a later version has more options
@@ -192,7 +224,9 @@ def _mount_parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(settings=[], kernel_options=[], config_path=None)
     parser.add_argument("source", metavar="SOURCE", help="s3://bucket or s3://bucket/prefix")
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT", help="a directory that exists")
+    parser.add_argument(
+        "mountpoint", metavar="MOUNTPOINT", type=_mountpoint, help="a directory that exists"
+    )
     parser.add_argument("--version", action="version", version=f"mountfs {__version__}")
     groups = {topic: parser.add_argument_group(topic.value) for topic in Topic}
     for option in OPTIONS:
@@ -229,7 +263,7 @@ def _umount_parser(name: str) -> argparse.ArgumentParser:
         description="Unmount, or say who holds the mount; return when everything is published and "
         "the mount process has ended.",
     )
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT", type=_mountpoint)
     parser.add_argument(
         "--lazy", "-z", action="store_true", help="detach at once, even if the mount is in use"
     )
@@ -239,10 +273,10 @@ def _umount_parser(name: str) -> argparse.ArgumentParser:
 def _sync_parser() -> argparse.ArgumentParser:
     parser = _new_parser(
         prog=f"mountfs {SYNC_NAME}",
-        description="Publish what was changed through a mount; return when the bucket has it (with "
-        "--write-back: when it is safe in the staging directory).",
+        description="Publish what was changed through a mount; return when the bucket has it, with "
+        "--write-back too.",
     )
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT", type=_mountpoint)
     return parser
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from mountfs.command.presence import find_pid
-from mountfs.command.probe import MountState, ask
+from mountfs.command.probe import Answer, MountState, ask
 from mountfs.command.quantities import describe_bytes
 from mountfs.command.remains import printable
 from mountfs.mounts import Mount, read_mounts
@@ -28,6 +29,11 @@ ADVICE = {
 ALWAYS_SHOWN = ("get", "list", "head")
 """Requests that are shown even if there was none; of the others there are too many."""
 
+_GROUPS = ("requests", "store", "data", "memory", "metadata", "write")
+
+_MAX_SECONDS = 1e11
+"""No mount has lived for 3,000 years."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountStatus:
@@ -43,15 +49,48 @@ def read_status() -> list[MountStatus]:
     """Return the state of all mounts that this process can see; it takes one time-out at most."""
     mounts = [mount for mount in read_mounts() if mount.is_ours]
     answers = ask([mount.mountpoint for mount in mounts])
-    return [
-        MountStatus(
-            mount=mount,
-            state=answer.state,
-            pid=find_pid(mount.device),
-            stats=json.loads(answer.stats) if answer.state is MountState.OK else {},
-        )
-        for mount, answer in zip(mounts, answers, strict=True)
-    ]
+    return [_read(mount, answer) for mount, answer in zip(mounts, answers, strict=True)]
+
+
+def _read(mount: Mount, answer: Answer) -> MountStatus:
+    state, stats = answer.state, {}
+    if state is MountState.OK:
+        try:
+            stats = _parse_stats(answer.stats)
+        except (ValueError, RecursionError):
+            state = MountState.FAILED
+    return MountStatus(mount=mount, state=state, pid=find_pid(mount.device), stats=stats)
+
+
+def _parse_stats(text: bytes) -> dict[str, Any]:
+    """Return the figures of a mount, of which any may be missing, but what tells that it is one.
+
+    Raises:
+        ValueError: it is something else.
+        RecursionError: it is something else.
+    """
+    stats: dict[str, Any] = json.loads(text)
+    is_one = isinstance(stats, dict) and {"requests", "uptime_seconds"} <= stats.keys()
+    if not is_one or not _is_number(stats["uptime_seconds"], _MAX_SECONDS):
+        raise ValueError("not the figures of a mount")
+    for group in _GROUPS:
+        figures = stats.get(group, {})
+        if not isinstance(figures, dict) or not all(map(_is_number, figures.values())):
+            raise ValueError(f"{group}: not figures")
+    if stats.get("write", {}).get("oldest_seconds", 0) > _MAX_SECONDS:
+        raise ValueError("no age")
+    failing = stats.get("failing", [])
+    if not isinstance(failing, list) or not all(map(_is_failing, failing)):
+        raise ValueError("no failing files")
+    return stats
+
+
+def _is_number(value: object, stop: float = math.inf) -> bool:
+    return isinstance(value, int | float) and 0 <= value < stop
+
+
+def _is_failing(each: object) -> bool:
+    return isinstance(each, dict) and all(isinstance(each.get(k), str) for k in ("path", "reason"))
 
 
 def status_as_json(statuses: Sequence[MountStatus]) -> str:
@@ -79,11 +118,11 @@ def status_as_text(statuses: Sequence[MountStatus]) -> str:
 
 
 def _describe(status: MountStatus) -> str:
-    mount = status.mount
+    source, mountpoint = printable(status.mount.source), printable(status.mount.mountpoint)
     process = f", pid {status.pid}" if status.pid else ""
     # The state on a line of its own, since the paths may well fill the first one.
-    head = f"{mount.source} on {mount.mountpoint}\n  state      {status.state.value}{process}"
-    advice = ADVICE[status.state].format(mount.mountpoint)
+    head = f"{source} on {mountpoint}\n  state      {status.state.value}{process}"
+    advice = ADVICE[status.state].format(mountpoint)
     if advice:
         return f"{head}\n             {advice}"
     stats = status.stats
@@ -112,16 +151,16 @@ def _describe_changes(stats: dict[str, Any]) -> list[str]:
         return []
     write = stats["write"]
     lines = [
-        f"  changes    {write['publishes']} published, "
+        f"  changes    {_figure(stats, 'write', 'publishes')} published, "
         f"{_bytes(stats, 'write', 'uploaded_bytes')} uploaded"
     ]
     waiting = [
         f"{write[f'{kind}_files']} {word} ({_bytes(stats, 'write', f'{kind}_bytes')})"
         for kind, word in (("dirty", "being written"), ("pending", "waiting for their upload"))
-        if write[f"{kind}_files"]
+        if write.get(f"{kind}_files")
     ]
     if waiting:
-        age = timedelta(seconds=round(write["oldest_seconds"]))
+        age = timedelta(seconds=round(write.get("oldest_seconds", 0)))
         lines.append(f"             {', '.join(waiting)}, the oldest for {age}")
     # Names come from the bucket and from applications: nothing in them may move the cursor.
     lines += [

@@ -14,7 +14,7 @@ from mountfs.mounts import locate, read_mounts, top_mount_at
 
 
 def sync(mountpoint: str) -> None:
-    """Return when the bucket (with write-back: the staging directory) has everything.
+    """Return when the bucket has everything, with write-back too.
 
     Raises:
         MountError: nothing of ours is mounted there, or it cannot be asked.

@@ -59,24 +59,6 @@ class Draft:
         self._room = DraftRoom(block_bytes, budget, self._content, self._spill)
         self._gate = DraftGate(self._content, self._room)
 
-    @classmethod
-    def from_staging(
-        cls,
-        file: StagingFile,
-        size_bytes: int,
-        *,
-        block_bytes: int,
-        budget: Budget,
-        open_staging: Callable[[], Awaitable[StagingFile]],
-    ) -> Draft:
-        """Return a draft whose whole content is in *file*, which is the draft's from now on.
-
-        It is never written to.
-        """
-        draft = cls(block_bytes=block_bytes, base_bytes=0, budget=budget, open_staging=open_staging)
-        draft._spill.adopt(file, size_bytes)
-        return draft
-
     @property
     def size_bytes(self) -> int:
         """Return the size of the file."""

@@ -231,11 +231,6 @@ class DraftContent:
             self._map.set(start, stop, Source.SEALED)
         self.junk.clear(0)
 
-    def adopt(self, size_bytes: int) -> None:
-        """Let the sealed file be the whole content."""
-        self.size_bytes = size_bytes
-        self._map.set(0, size_bytes, Source.SEALED)
-
     def watch(self, start: int, stop: int) -> Watch:
         """Begin to look for changes of ``[start, stop)``."""
         watch = Watch(start, stop)

@@ -31,12 +31,6 @@ class DraftSpill:
         self._sealed_generation = -1
         """The generation of the draft that the sealed file holds."""
 
-    def adopt(self, file: StagingFile, size_bytes: int) -> None:
-        """Let *file* be the sealed file and the whole content."""
-        self._content.adopt(size_bytes)
-        self._staged.sealed = file
-        self._sealed_generation = self._content.generation
-
     async def spill(self, size_bytes: int) -> int:
         """As `Draft.spill`."""
         content = self._content

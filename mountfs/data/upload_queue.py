@@ -28,7 +28,6 @@ class UploadQueue:
 
     Args:
         concurrency: attempts at once.
-        attempt: makes one; it never raises but `trio.Cancelled`, and leaves the state `UPLOADING`.
         restrained: for how many attempts at once there is room beside applications that write, and
             until when, on trio's clock.
 
@@ -39,12 +38,10 @@ class UploadQueue:
     def __init__(
         self,
         concurrency: int,
-        attempt: Callable[[Pending], Awaitable[None]],
         restrained: Callable[[], tuple[int, float]] = lambda: (sys.maxsize, 0.0),
     ) -> None:
         self.in_flight = 0
         self._concurrency = concurrency
-        self._attempt = attempt
         self._restrained = restrained
         self._by_key: dict[str, list[Pending]] = {}
         """The generations of a key, in the order in which they are to be uploaded."""
@@ -103,8 +100,15 @@ class UploadQueue:
             pending.request_stop()
             await pending.changed.wait()
 
-    async def run_forever(self, nursery: trio.Nursery) -> None:
-        """Start what is due; attempts are tasks in *nursery*."""
+    async def run_forever(
+        self, attempt: Callable[[Pending], Awaitable[None]], nursery: trio.Nursery
+    ) -> None:
+        """Start what is due.
+
+        Args:
+            attempt: makes one; never raises but `trio.Cancelled`, and leaves the state `UPLOADING`.
+            nursery: owns the attempts.
+        """
         while True:
             self._wake = trio.Event()
             now = trio.current_time()
@@ -115,7 +119,7 @@ class UploadQueue:
                 if self._may_start(pending, now):
                     self.in_flight += 1
                     pending.set_state(PendingState.UPLOADING)
-                    nursery.start_soon(self._run, pending)
+                    nursery.start_soon(self._run, attempt, pending)
             deadline = self._due[0][0] if self._due else float("inf")
             if self.in_flight >= limit:
                 deadline = max(deadline, until) if limit < self._concurrency else float("inf")
@@ -130,9 +134,9 @@ class UploadQueue:
             and self._by_key[pending.key][0] is pending
         )
 
-    async def _run(self, pending: Pending) -> None:
+    async def _run(self, attempt: Callable[[Pending], Awaitable[None]], pending: Pending) -> None:
         try:
-            await self._attempt(pending)
+            await attempt(pending)
         finally:
             self.in_flight -= 1
             self._wake.set()

@@ -10,26 +10,24 @@ from __future__ import annotations
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.data.pending import Pending, PendingState, SupersededError
+from mountfs.data.pending import Pending, PendingState
 from mountfs.data.pending_files import PendingFiles
 from mountfs.data.stored_draft import StoredDraft
+from mountfs.data.upload_attempts import Attempts
 from mountfs.data.upload_queue import UploadQueue
-from mountfs.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from mountfs.data.generation import Generation
     from mountfs.data.journal import Journal
     from mountfs.data.staging_file import StagingFile
+    from mountfs.data.upload_attempts import Publish
     from mountfs.objects import Body, ObjectInfo
-
-    Publish = Callable[[Pending, Callable[[ObjectInfo], Awaitable[None]]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +76,10 @@ class WriteBack:
     ) -> None:
         self._config = config
         self._journal = journal
-        self._publish = publish
-        self._queue = UploadQueue(config.concurrency, self._attempt, self._restrained)
+        self._queue = UploadQueue(config.concurrency, self._restrained)
         self._committed_at = float("-inf")
         self.files = PendingFiles(self._queue, config.warn_after_seconds)
+        self._attempts = Attempts(publish, journal, self._queue, self.files)
 
     # What the file system asks for.
 
@@ -294,83 +292,9 @@ class WriteBack:
         room = 1 + len(self.files) // RESTRAINED_FILES + self.files.size_bytes // RESTRAINED_BYTES
         return room, self._committed_at + BUSY_SECONDS
 
-    async def _attempt(self, pending: Pending) -> None:
-        """Try once to publish *pending*, and see to what comes then."""
-        pending.attempts += 1
-        pending.scope = trio.CancelScope()
-        error: Exception | None = StoreUnavailableError("the upload was interrupted")
-        with pending.scope:
-            try:
-                await self._publish(pending, partial(self._finish, pending))
-                error = None
-            except SupersededError:
-                if not await self._forget_older(pending):
-                    self._put_back(pending)
-                return
-            except (StoreError, OSError) as failure:
-                error = failure
-            except Exception as failure:  # a bug must neither end the mount nor lose the file
-                log.exception("cannot publish %r", pending.key)
-                error = StoreUnavailableError(f"internal error: {failure!r}")
-        if error is not None and not pending.has_ended:
-            await self._note_failure(pending, error)
-
-    async def _finish(self, pending: Pending, info: ObjectInfo) -> None:
-        pending.info = info
-        pending.error = None
-        try:
-            etag = info.etag if info.key == pending.key else ""  # it may be a conflict's copy
-            await self._journal.end(pending.number, etag)
-        except OSError as error:
-            # It is in the bucket. After a crash a replay will look, and find the same bytes there.
-            log.warning("the journal cannot note that %r was published: %s", pending.key, error)
-        self.files.note_published(pending)
-
-    async def _note_failure(self, pending: Pending, error: Exception) -> None:
-        was_stopped = pending.scope.cancelled_caught
-        if not pending.is_interruptible and _may_have_landed(error):
-            pending.may_have_landed = True
-        pending.is_interruptible = False
-        if not was_stopped:
-            self.files.note_failure(pending, error)
-        if self._queue.generations_of(pending.key)[-1] is not pending and (
-            await self._forget_older(pending)
-        ):
-            return
-        self._put_back(pending)
-
-    def _put_back(self, pending: Pending) -> None:
-        """Let *pending* be tried again, unless it is to be held back."""
-        if pending.is_stopping:
-            pending.is_stopping = False
-            pending.set_state(PendingState.HELD)
-        else:
-            pending.set_state(PendingState.WAITING)
-            self._queue.retry(pending)
-
-    async def _forget_older(self, pending: Pending) -> bool:
-        """Let *pending*, which nobody needs any more, end; tell whether the journal took it."""
-        try:
-            await self._journal.end(pending.number, "")
-        except OSError as failure:
-            log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
-            return False
-        youngest = self._queue.generations_of(pending.key)[-1]
-        if youngest is pending:
-            self.files.forget(pending, PendingState.DROPPED)
-        else:
-            self.files.replace([pending], youngest)
-        return True
-
     async def run_forever(self, nursery: trio.Nursery) -> None:
         """Upload what is due; `open_write_back` runs it."""
-        await self._queue.run_forever(nursery)
-
-
-def _may_have_landed(error: Exception) -> bool:
-    if isinstance(error, StoreError) and error.may_have_landed:
-        return True
-    return isinstance(error, StoreUnavailableError)
+        await self._queue.run_forever(self._attempts.make, nursery)
 
 
 @asynccontextmanager
@@ -387,10 +311,7 @@ async def open_write_back(
     Args:
         config: how it is published.
         journal: has no entries yet.
-        publish: makes one attempt to publish a generation under `Pending.key`, and calls its
-            second argument with what the store has then, before it lets anybody else work on the
-            key. May call `Pending.set_interruptible`. It is called again after whatever it raises,
-            but for `SupersededError`.
+        publish: makes one attempt to publish a generation.
     """
     write_back = WriteBack(config, journal, publish)
     async with trio.open_nursery() as nursery:

@@ -38,6 +38,7 @@ class Answer:
         infos: for each key what the store said of the object; None for a subdirectory.
         has_marker: whether there is a key that equals the directory's prefix; None when the answer
             does not tell.
+        hides: whether there are keys that are left out since they cannot be shown.
     """
 
     start: bytes
@@ -47,31 +48,42 @@ class Answer:
     keys: list[bytes]
     infos: list[ObjectInfo | None]
     has_marker: bool | None = None
+    hides: bool = False
 
 
 def read_page(
-    prefix: str, page: ListPage, *, start: bytes, sent_at: float, sequence: int, hidden: HiddenKeys
+    prefix: str,
+    page: ListPage,
+    *,
+    start: bytes,
+    sent_at: float,
+    sequence: int,
+    hidden: HiddenKeys,
+    is_root: bool,
 ) -> Answer:
     """Turn a page that was listed with the delimiter ``/`` from *start* on into an answer."""
     skip = len(prefix)
+    hides = False
     entries: list[tuple[bytes, ObjectInfo | None]] = []
     last = b""
     for info in page.objects:
         last = encode_name(info.key[skip:])
         if not last or last < start:  # the directory's own marker, or listed from too early on
             continue
-        if is_presentable(last):
+        if is_presentable(last, is_in_root=is_root):
             entries.append((last, info))
         else:
+            hides = True
             hidden.add(info.key)
     stop = after_file(last)
     for common in page.prefixes:
         last = encode_name(common[skip:])
         if last < start:
             continue
-        if is_presentable(last[:-1]):
+        if is_presentable(last[:-1], is_in_root=is_root):
             entries.append((last, None))
         else:
+            hides = True
             hidden.add(common)
     if page.prefixes:
         stop = max(stop, after_directory(last[:-1]))
@@ -84,6 +96,7 @@ def read_page(
         keys=[key for key, _ in entries],
         infos=[info for _, info in entries],
         has_marker=_find_marker(prefix, page) if not start else None,
+        hides=hides,
     )
 
 
@@ -141,7 +154,7 @@ def _apply_between(
         kept = _store(directory, keys, infos, answer.sent_at, numbers)
     else:
         kept = _store_beside_overrides(directory, answer, start, stop, (keys, infos), numbers)
-    stretch = Stretch(start, stop, answer.sent_at, answer.sequence, kept)
+    stretch = Stretch(start, stop, answer.sent_at, answer.sequence, kept, may_hide=answer.hides)
     before = directory.coverage.put(stretch)
     if before and before != kept:
         for key in set(before).difference(kept):

@@ -35,18 +35,31 @@ class Stretch:
         sent_at: when the LIST was sent.
         sequence: the number of the LIST; a higher one was sent later.
         keys: the entry keys that exist, in order.
+        may_hide: keys of the store may be left out; False says for sure that there are none.
     """
 
-    __slots__ = ("keys", "sent_at", "sequence", "start", "stop")
+    __slots__ = ("keys", "may_hide", "sent_at", "sequence", "start", "stop")
 
     def __init__(
-        self, start: bytes, stop: bytes, sent_at: float, sequence: int, keys: list[bytes]
+        self,
+        start: bytes,
+        stop: bytes,
+        sent_at: float,
+        sequence: int,
+        keys: list[bytes],
+        *,
+        may_hide: bool = False,
     ) -> None:
         self.start = start
         self.stop = stop
         self.sent_at = sent_at
         self.sequence = sequence
         self.keys = keys
+        self.may_hide = may_hide
+
+    def part(self, start: bytes, stop: bytes, keys: list[bytes]) -> Stretch:
+        """Return what is known of ``[start, stop)``, which lies in it, and where *keys* are."""
+        return Stretch(start, stop, self.sent_at, self.sequence, keys, may_hide=self.may_hide)
 
 
 class Coverage:
@@ -92,11 +105,9 @@ class Coverage:
             low, high = _cut(old, new.start, new.stop)
             before += old.keys[low:high]
             if old.start < new.start:
-                head = Stretch(old.start, new.start, old.sent_at, old.sequence, old.keys[:low])
-                replacement.insert(0, head)
+                replacement.insert(0, old.part(old.start, new.start, old.keys[:low]))
             if old.stop > new.stop:
-                tail = Stretch(new.stop, old.stop, old.sent_at, old.sequence, old.keys[high:])
-                replacement.append(tail)
+                replacement.append(old.part(new.stop, old.stop, old.keys[high:]))
         self.stretches[first:last] = replacement
         return before
 
@@ -125,7 +136,7 @@ class Coverage:
     def _cut_behind(self, stretch: Stretch, count: int) -> None:
         """Leave *stretch* its first *count* keys, and the rest to one behind it."""
         place = after_entry(stretch.keys[count - 1])
-        rest = Stretch(place, stretch.stop, stretch.sent_at, stretch.sequence, stretch.keys[count:])
+        rest = stretch.part(place, stretch.stop, stretch.keys[count:])
         stretch.stop = place
         del stretch.keys[count:]
         index = bisect_right(self.stretches, stretch.start, key=_start_of)

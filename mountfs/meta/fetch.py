@@ -54,15 +54,17 @@ class Flight:
         start: the position that the page begins at.
         stop: where the page ended; equal to *start* until it is there.
         sent_at: when the LIST was sent; None while it was not.
+        hides: the page held keys that cannot be shown.
     """
 
-    __slots__ = ("_error", "_landed", "directory", "sent_at", "start", "stop")
+    __slots__ = ("_error", "_landed", "directory", "hides", "sent_at", "start", "stop")
 
     def __init__(self, directory: Directory, start: bytes) -> None:
         self.directory = directory
         self.start = start
         self.stop = start
         self.sent_at: float | None = None
+        self.hides = False
         self._landed = trio.Event()
         self._error: StoreError | None = None
 
@@ -203,6 +205,7 @@ class PageFetcher:
                         sent_at=flight.sent_at,
                         sequence=sequence,
                         hidden=self.hidden,
+                        is_root=directory.is_root,
                     )
                     if answer.stop > start:
                         break
@@ -211,5 +214,6 @@ class PageFetcher:
                         prefix, delimiter="/", start_after=after, token=page.next_token
                     )
                 if apply_answer(directory, answer, self.numbers) or directory.is_detached:
+                    flight.hides = answer.hides
                     return answer.stop
         raise StoreUnavailableError(f"{directory.prefix!r} changes faster than it can be listed")

@@ -27,15 +27,19 @@ if TYPE_CHECKING:
 class _Level:
     """One directory of the chain: what was found in it and not yet applied."""
 
-    __slots__ = ("count", "directory", "has_marker", "infos", "keys", "prefix", "start")
+    __slots__ = (
+        "count", "directory", "has_marker", "hides", "infos", "is_root", "keys", "prefix", "start"
+    )  # fmt: skip
 
     def __init__(self, directory: Directory, start: bytes) -> None:
         self.directory = directory
+        self.is_root = directory.is_root
         self.prefix = directory.prefix  # as long as the scan is in it; the directory may be moved
         self.start = start
         self.has_marker: bool | None = None if start else False
         self.keys: list[bytes] = []
         self.infos: list[ObjectInfo | None] = []
+        self.hides = False
         self.count = 0
 
 
@@ -124,11 +128,11 @@ class FlatScan:
             key = info.key
             if key.startswith(prefix) and "/" not in (part := key[skip:]):
                 name = part.encode("utf-8", "surrogateescape")
-                if is_presentable(name):
+                if is_presentable(name, is_in_root=level.is_root):
                     level.keys.append(name)
                     level.infos.append(info)
                 elif part:
-                    self._hidden.add(key)
+                    self._hide(level, key)
                 else:
                     level.has_marker = True
                 level.count += 1
@@ -178,8 +182,8 @@ class FlatScan:
         *parts, last = key[len(level.prefix) :].split("/")
         for part in parts:
             name = encode_name(part)
-            if not is_presentable(name):
-                self._hidden.add(key)
+            if not is_presentable(name, is_in_root=level.is_root):
+                self._hide(level, key)
                 return
             child = self._subdirectory(level, name, sent)
             if child is None:
@@ -195,13 +199,17 @@ class FlatScan:
             self._levels.append(level)
         level.count += 1
         name = encode_name(last)
-        if is_presentable(name):
+        if is_presentable(name, is_in_root=level.is_root):
             level.keys.append(name)
             level.infos.append(info)
         elif name:
-            self._hidden.add(key)
+            self._hide(level, key)
         else:
             level.has_marker = True
+
+    def _hide(self, level: _Level, key: str) -> None:
+        level.hides = True
+        self._hidden.add(key)
 
     def _subdirectory(self, level: _Level, name: bytes, sent: SentPage) -> Directory | None:
         """Return the node of a subdirectory; None if it is known to have gone since."""
@@ -247,8 +255,10 @@ class FlatScan:
                 keys=level.keys,
                 infos=level.infos,
                 has_marker=level.has_marker,
+                hides=level.hides,
             )
             apply_answer(level.directory, answer, self._numbers)
             level.start = stop
             level.has_marker = None
+            level.hides = False
             level.keys, level.infos = [], []

@@ -1,8 +1,10 @@
-"""Keys that cannot be shown as paths."""
+"""Keys that cannot be shown as paths, or lie where the control directory is."""
 
 from __future__ import annotations
 
 import logging
+
+from mountfs.keys import CONTROL_NAME, decode_name
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,8 @@ class HiddenKeys:
         self.count += 1
         if self.count == 1:
             log.warning(
-                "keys with an empty part, '.', '..', a NUL or a part over 255 bytes are hidden; "
-                "the first is %s",
+                "keys with an empty part, '.', '..', a NUL or a part over 255 bytes are hidden, "
+                "and %s at the root; the first is %s",
+                decode_name(CONTROL_NAME),
                 ascii(key),
             )

@@ -158,9 +158,10 @@ class Namespace:
             self.changes.note_stale(node)
 
     async def has_children(self, directory: Directory) -> bool:
-        """Tell whether *directory* shows anything, asking the store unless that is known and fresh.
+        """Tell whether *directory* holds anything, asking the store unless that is known and fresh.
 
-        Its own marker is nothing that it shows. A directory that is gone has no children.
+        Its own marker is nothing that it shows. Keys that cannot be shown count: they would make
+        the directory come back. A directory that is gone has no children.
 
         Raises:
             StoreError: the store could not be asked.
@@ -178,11 +179,12 @@ class Namespace:
         if directory.has_pinned_child:
             return True
         is_known = self._ttl.is_fresh(directory.coverage.complete_since(), now)
-        position = END if is_known and directory.is_empty else b""
+        may_hide = any(known.may_hide for known in stretches)
+        position = END if is_known and directory.is_empty and not may_hide else b""
         while position != END and not directory.is_detached:
             flight = self._fetcher.request(directory, position, is_forced=True)
             await flight.wait()
-            if directory.coverage.keys_between(position, flight.stop):
+            if flight.hides or directory.coverage.keys_between(position, flight.stop):
                 return True
             position = flight.stop
         return not directory.is_empty  # created here meanwhile

@@ -200,7 +200,7 @@ class Directory:
 
     def may_hold(self, name: bytes) -> bool:
         """Tell whether *name* in this directory can be a key at all."""
-        if not is_presentable(name) or self.is_detached:
+        if not is_presentable(name, is_in_root=self.is_root) or self.is_detached:
             return False
         try:
             name.decode("utf-8")

@@ -15,10 +15,22 @@ from mountfs.objects import ListPage, ObjectInfo
 
 ROOT = "ListBucketResult"
 
-_REFERENCE_OR_CONTROL = re.compile(rb"&#(x?)([0-9a-fA-F]+);|[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_REFERENCE_OR_ILLEGAL = re.compile(
+    rb"&#(x?)([0-9a-fA-F]+);"
+    rb"|[\x00-\x08\x0b\x0c\x0e-\x1f]"
+    rb"|\xed[\xa0-\xbf][\x80-\xbf]"  # surrogates, which are no UTF-8 anyway
+    rb"|\xef\xbf[\xbe\xbf]"  # U+FFFE, U+FFFF
+)
+"""References, and in UTF-8 all characters that XML 1.0 cannot hold."""
 
-_LEGAL_CONTROLS = (0x9, 0xA, 0xD)
-"""The only characters below a space that XML 1.0 can hold, as references or literally."""
+_LEGAL = (
+    range(0x9, 0xB),
+    range(0xD, 0xE),
+    range(0x20, 0xD800),
+    range(0xE000, 0xFFFE),
+    range(0x10000, 0x110000),
+)
+"""The characters that XML 1.0 can hold, as references or literally."""
 
 
 def parse_list_page(body: bytes) -> ListPage:
@@ -69,9 +81,9 @@ def parse_xml(body: bytes, *, is_lenient: bool = False) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
-        # Ceph quotes keys as asked for, but not the echo of a prefix with control characters, which
-        # XML 1.0 cannot hold. Without them the rest can be read.
-        legible = _REFERENCE_OR_CONTROL.sub(_make_legal, body)
+        # Ceph quotes keys as asked for, but not the echoes of prefix and start-after, which may
+        # hold what XML 1.0 cannot. Without that the rest can be read.
+        legible = _REFERENCE_OR_ILLEGAL.sub(_make_legal, body)
         if legible == body or not (is_lenient or b"<EncodingType>url<" in body):
             raise ValueError(f"not XML: {error}") from error
     try:
@@ -83,7 +95,7 @@ def parse_xml(body: bytes, *, is_lenient: bool = False) -> ElementTree.Element:
 def _make_legal(match: re.Match[bytes]) -> bytes:
     if match[2] is not None:
         number = int(match[2], 16 if match[1] else 10)
-        if number >= ord(" ") or number in _LEGAL_CONTROLS:
+        if any(number in each for each in _LEGAL):
             return match[0]
     return b"?"
 

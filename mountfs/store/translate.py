@@ -6,7 +6,6 @@ Whether an error is worth a retry follows from its class: `StoreUnavailableError
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from awscrt.exceptions import AwsCrtError
 from awscrt.s3 import S3ResponseError
@@ -38,6 +37,7 @@ from mountfs.errors import (
     UploadNotFoundError,
     WrongRegionError,
 )
+from mountfs.store.list_xml import parse_xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -218,8 +218,8 @@ def _parse_error_body(body: bytes | None) -> dict[str, str]:
     if not body:
         return {}
     try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError:
+        root = parse_xml(body, is_lenient=True)  # it may repeat a key that XML cannot hold
+    except ValueError:
         return {}
     # <Error>, or <ErrorResponse><Error>; with a namespace or without.
     error = next((e for e in root.iter() if e.tag.rpartition("}")[2] == "Error"), root)

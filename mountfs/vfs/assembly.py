@@ -23,6 +23,7 @@ from mountfs.vfs.dirty_figures import DirtyFigures
 from mountfs.vfs.draft_reading import DraftReading
 from mountfs.vfs.file_renaming import FileRenaming
 from mountfs.vfs.handle_counts import HandleCounts
+from mountfs.vfs.journal_uploads import JournalUploads
 from mountfs.vfs.journalling import Journalling
 from mountfs.vfs.key_locks import KeyLocks
 from mountfs.vfs.learning import Learner
@@ -141,15 +142,15 @@ async def open_vfs(
         write_back = None
         if write.write_back:
             journal = await stack.enter_async_context(open_journal(staging.path))
-            journalling = committer.journalling = Journalling(bucket, committer, writing, retiring)
+            uploads = JournalUploads(bucket, committer, retiring)
             write_back = await stack.enter_async_context(
                 open_write_back(
                     WriteBackConfig(warn_after_seconds=write.warn_after_seconds),
                     journal,
-                    journalling.publish,
+                    uploads.publish,
                 )
             )
-            journalling.attach(write_back)
+            committer.journalling = Journalling(bucket, committer, writing, uploads, write_back)
         dirty = DirtyFigures(
             committer, publisher, write_back, namespace.root.prefix, str(staging.path)
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.meta.node import Directory, File
+from mountfs.vfs.commits_below import commit_below
 
 if TYPE_CHECKING:
     from mountfs.attributes import AttributeChanges, Caller, Entry
@@ -141,7 +142,7 @@ class VfsChanges:
 
     async def sync_all(self) -> None:
         """Return when nothing is dirty that was so at the call."""
-        await self._committer.commit_below("")
+        await commit_below(self._committer, "")
 
     # -- names
 
@@ -180,7 +181,7 @@ class VfsChanges:
         """Return when everything in and below a directory is in the store."""
         node = self._bucket.namespace.table.get(inode)
         if isinstance(node, Directory):
-            await self._committer.commit_below(node.prefix)
+            await commit_below(self._committer, node.prefix)
 
     # -- attributes
 

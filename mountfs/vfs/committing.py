@@ -30,8 +30,6 @@ from mountfs.vfs.upload_headers import headers_for_content
 from mountfs.vfs.written_file import Commit, WrittenFile
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from mountfs.data.draft import Draft
     from mountfs.data.pending import Pending
     from mountfs.objects import ObjectHeaders, ObjectId, ObjectInfo
@@ -105,36 +103,6 @@ class Committer:
     async def _wait_for(commit: Commit) -> None:
         await commit.is_over.wait()
         raise_again(commit.error)
-
-    async def commit_below(self, prefix: str) -> None:
-        """Return when everything that was written below *prefix* is in the store.
-
-        Raises:
-            StoreError, OSError: of the first that is not; all were tried.
-        """
-        await self._for_all_below(prefix, self.commit)
-
-    async def settle_below(self, prefix: str) -> None:
-        """Return when everything below *prefix* is as if it had been closed; as `commit_below`."""
-        await self._for_all_below(prefix, self.settle)
-
-    async def _for_all_below(
-        self, prefix: str, save: Callable[[WrittenFile], Awaitable[None]]
-    ) -> None:
-        errors: list[Exception] = []
-
-        async def try_one(file: WrittenFile) -> None:
-            try:
-                await save(file)
-            except (StoreError, OSError) as error:
-                errors.append(error)
-
-        async with trio.open_nursery() as nursery:
-            for file in list(self.files.values()):
-                if not file.is_unlinked and file.node.key.startswith(prefix):
-                    nursery.start_soon(try_one, file)
-        if errors:
-            raise errors[0]
 
     async def end_stream(self, file: WrittenFile) -> None:
         """Let *file* have no upload under way; what only the store has becomes its base.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.errors import StoreError
+from mountfs.vfs.commits_below import settle_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +122,7 @@ class DirtyFigures:
         Cancellation: what is under way goes on; what is pending stays in the journal.
         """
         with contextlib.suppress(StoreError, OSError):  # each one has been logged by itself
-            await self._committer.settle_below("")
+            await settle_below(self._committer, "")
         if self._write_back is not None:
             await self._write_back.drain()
 

@@ -10,34 +10,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
 
-from mountfs.data.conflict import publish_beside
 from mountfs.data.generation import Generation
 from mountfs.data.journal import INLINE_BYTES
-from mountfs.data.own_content import is_own_content
-from mountfs.data.pending import SupersededError
-from mountfs.data.publisher import Edition
-from mountfs.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
-from mountfs.objects import ObjectId
+from mountfs.errors import StoreError
 from mountfs.vfs.committing import GONE
-from mountfs.vfs.node_attributes import NodeAttributes
-from mountfs.vfs.showing import extra_of, saved_attributes
+from mountfs.vfs.showing import saved_attributes
 from mountfs.vfs.upload_headers import headers_for_content
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from mountfs.data.pending import Pending
     from mountfs.data.write_back import WriteBack
     from mountfs.meta.node import File
-    from mountfs.objects import ObjectHeaders, ObjectInfo
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.committing import Committer
-    from mountfs.vfs.retiring import Retiring
+    from mountfs.vfs.journal_uploads import JournalUploads
     from mountfs.vfs.writing import Writing
     from mountfs.vfs.written_file import WrittenFile
 
@@ -52,36 +41,29 @@ OUTCOME_SECONDS = 10.0
 
 
 class Journalling:
-    """Puts written files into the journal, and into the store from there.
-
-    `attach` follows the construction: the write-back calls `publish`, and is called by the rest.
+    """Puts written files into the journal, and moves and removes what it has of them.
 
     Args:
-        bucket: where to publish.
-        committer: knows what a publish does to the tree.
+        bucket: whose keys they are.
+        committer: knows what is written.
         writing: fetches what a draft lacks.
-        retiring: gives back what is not needed any more.
+        uploads: publishes them later.
+        write_back: the journal, and when what is published.
     """
 
     def __init__(
-        self, bucket: Bucket, committer: Committer, writing: Writing, retiring: Retiring
+        self,
+        bucket: Bucket,
+        committer: Committer,
+        writing: Writing,
+        uploads: JournalUploads,
+        write_back: WriteBack,
     ) -> None:
+        self.write_back = write_back
         self._bucket = bucket
         self._committer = committer
         self._writing = writing
-        self._retiring = retiring
-        self._write_back: WriteBack | None = None
-        self._files: dict[int, WrittenFile] = {}
-
-    def attach(self, write_back: WriteBack) -> None:
-        """Use *write_back* from now on."""
-        self._write_back = write_back
-
-    @property
-    def write_back(self) -> WriteBack:
-        """What uploads in the background."""
-        assert self._write_back is not None, "attach() comes first"
-        return self._write_back
+        self._uploads = uploads
 
     async def save(self, file: WrittenFile) -> None:
         """Make durable here what *file* holds; `Committer` calls this, one at a time for a file.
@@ -167,130 +149,13 @@ class Journalling:
             draft.thaw()
         # No await from here on: reads find it in the journal from now on.
         if file.stored is not None:
-            self._files.pop(file.stored.number, None)
+            self._uploads.files.pop(file.stored.number, None)
         file.stored = pending
         file.base = None
         file.generation = number_before
         file.is_in_order = False
-        self._files[pending.number] = file
+        self._uploads.files[pending.number] = file
         return True
-
-    async def publish(
-        self, pending: Pending, note: Callable[[ObjectInfo], Awaitable[None]]
-    ) -> None:
-        """Make the object of *pending*; `WriteBack` calls this, and again if it fails.
-
-        Args:
-            pending: what to publish.
-            note: called with the object before the lock of the key is given back: whoever removes
-                or renames the file next must not meet a journal that would publish it again.
-
-        Raises:
-            SupersededError: it is not to be published any more.
-            StoreError, OSError: it is not there, or that is not known.
-        """
-        # While it waits for the lock, whoever has it may stop it.
-        pending.set_interruptible(True)
-        while True:
-            key = pending.key
-            async with self._bucket.locks.hold(key):
-                if pending.key != key:
-                    continue
-                if pending.number not in self._files:
-                    raise SupersededError(f"{key!r} has a younger generation, or was removed")
-                await note(await self._publish_locked(pending, key))
-                return
-
-    async def _publish_locked(self, pending: Pending, key: str) -> ObjectInfo:
-        generation = pending.draft.generation
-        file = self._files[pending.number]
-        # Attributes may have been set since the close.
-        await self._committer.versions.learn_headers(file.node)
-        headers = headers_for_content(file.node.name, saved_attributes(file.node))
-        file.is_attributed = False
-        expected_etag = None
-        if self._bucket.config.conflict == "fail" or file.is_exclusive:
-            expected_etag = file.expected_etag
-        edition = Edition(
-            key=key, headers=headers, base=generation.base, expected_etag=expected_etag
-        )
-        try:
-            info = await self._bucket.publisher.publish(
-                pending.draft, edition, pending.set_interruptible
-            )
-        except PreconditionFailedError:
-            found = await self._find_landed(pending, key)
-            if found is None:
-                if expected_etag is None:
-                    raise
-                return await self._keep_both(pending, edition, file)
-            info = found
-        self._note_published(file, pending, info, headers)
-        return await self._save_late_attributes(file, info)
-
-    async def _find_landed(self, pending: Pending, key: str) -> ObjectInfo | None:
-        """Return the object that an earlier attempt has made, whose answer was lost."""
-        if not pending.may_have_landed:
-            return None
-        try:
-            found = await self._bucket.store.head(key)
-        except ObjectNotFoundError:
-            return None
-        is_own = await is_own_content(self._bucket.store, pending.draft, found)
-        return found if is_own else None
-
-    async def _save_late_attributes(self, file: WrittenFile, info: ObjectInfo) -> ObjectInfo:
-        """Let the store have what was set during the upload of *info*; return what it has then."""
-        if not (file.is_attributed and self._bucket.is_posix) or file.is_waiting:
-            return info
-        try:
-            return await self._committer.versions.rewrite_locked(file.node)
-        except StoreError as error:  # the content is there, and is not to be sent again
-            log.error("the attributes of %r are not in the store: %s", info.key, error)
-            return info
-
-    async def _keep_both(self, pending: Pending, edition: Edition, file: WrittenFile) -> ObjectInfo:
-        """Publish ours beside what somebody else has put there; the name shows theirs."""
-
-        async def publish(beside: str) -> ObjectInfo:
-            return await self._bucket.publisher.publish(
-                pending.draft,
-                replace(edition, key=beside, expected_etag=""),
-                pending.set_interruptible,
-            )
-
-        info = await publish_beside(edition.key, publish)
-        log.error("%r was changed by somebody else; ours is %r now", edition.key, info.key)
-        del self._files[pending.number]
-        if file.stored is pending:
-            file.stored = None
-            # Who has it open can go on to read what was written.
-            file.base, file.base_size_bytes = ObjectId(info.key, info.etag), info.size_bytes
-            file.error = OSError(errno.ESTALE, "the object was changed by somebody else")
-            if not file.handle_count:
-                self._committer.discard(file)
-                self._retiring.retire_soon(file)
-        return info
-
-    def _note_published(
-        self, file: WrittenFile, pending: Pending, info: ObjectInfo, headers: ObjectHeaders
-    ) -> None:
-        del self._files[pending.number]
-        node = file.node
-        file.expected_etag = info.etag
-        file.is_exclusive = False
-        if file.stored is pending:
-            file.stored = None
-            file.headers_to_keep = None
-            node.extra = extra_of(node).overlaid(NodeAttributes(headers=headers))
-            file.base = ObjectId(info.key, info.etag)
-            file.base_size_bytes = info.size_bytes
-        self._committer.versions.note_version(node, info)
-        node.is_served = True
-        if file.stored is None and not file.is_dirty:
-            self._committer.unpin(file)
-            if not file.handle_count:
-                self._retiring.retire_soon(file)
 
     # -- names
 
@@ -369,7 +234,7 @@ class Journalling:
         successor.expected_etag = file.expected_etag
         successor.is_exclusive = file.is_exclusive
         self._committer.pin(successor)
-        self._files[stored.number] = successor
+        self._uploads.files[stored.number] = successor
 
     async def withdraw(self, file: WrittenFile) -> None:
         """Forget what the journal has of *file*.
@@ -383,6 +248,6 @@ class Journalling:
         if stored is None:
             return
         await self.write_back.drop(stored.number)
-        self._files.pop(stored.number, None)
+        self._uploads.files.pop(stored.number, None)
         if file.stored is stored:
             file.stored = None

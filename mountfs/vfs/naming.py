@@ -19,11 +19,9 @@ import trio
 
 from mountfs.errors import PreconditionFailedError, StoreError
 from mountfs.meta.node import Directory, File
-from mountfs.objects import ObjectHeaders
 from mountfs.vfs import posix_rules
-from mountfs.vfs.node_attributes import NodeAttributes
+from mountfs.vfs.new_attributes import NewAttributes
 from mountfs.vfs.showing import saved_attributes
-from mountfs.vfs.supplementary_groups import read_groups
 from mountfs.vfs.symlink import encode_target
 from mountfs.vfs.upload_headers import headers_for_content, headers_for_directory
 from mountfs.vfs.written_file import note_deleted
@@ -32,15 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from mountfs.attributes import Caller
-    from mountfs.objects import Body, ObjectInfo
+    from mountfs.objects import Body, ObjectHeaders, ObjectInfo
     from mountfs.vfs.bucket import Bucket
     from mountfs.vfs.preserving import Preserver
     from mountfs.vfs.showing import Showing
     from mountfs.vfs.writing import Writing
 
 log = logging.getLogger(__name__)
-
-EXECUTE_BITS = 0o111
 
 
 class Naming:
@@ -57,7 +53,7 @@ class Naming:
         self, bucket: Bucket, showing: Showing, writing: Writing, preserver: Preserver
     ) -> None:
         self._bucket = bucket
-        self._showing = showing
+        self._new_attributes = NewAttributes(showing, is_posix=bucket.is_posix).of
         self._writing = writing
         self._preserver = preserver
 
@@ -83,7 +79,7 @@ class Naming:
             return None
         now_ns = time.time_ns()
         node = bucket.changes.create_file(parent, name, mtime_ns=now_ns)
-        node.extra = self._attributes(parent, stat.S_IFREG | mode, caller, now_ns)
+        node.extra = self._new_attributes(parent, stat.S_IFREG | mode, caller, now_ns)
         return node, self._writing.open_created(node, flags)
 
     async def create(
@@ -116,7 +112,7 @@ class Naming:
         now_ns = time.time_ns()
         extra = None
         if bucket.is_posix:
-            extra = self._attributes(parent, stat.S_IFDIR | mode, caller, now_ns)
+            extra = self._new_attributes(parent, stat.S_IFDIR | mode, caller, now_ns)
         async with self._hold_free(parent, name, is_directory=True) as key:
             saved = None if extra is None else replace(extra, mtime_ns=now_ns)
             with trio.CancelScope(shield=True):
@@ -268,7 +264,7 @@ class Naming:
         bucket = self._bucket
         parent = bucket.directory(parent_inode)
         now_ns = time.time_ns()
-        extra = self._attributes(parent, mode, caller, now_ns, rdev)
+        extra = self._new_attributes(parent, mode, caller, now_ns, rdev)
         async with self._hold_free(parent, name) as key:
             headers = headers_for_content(name, replace(extra, mtime_ns=now_ns))
             with trio.CancelScope(shield=True):
@@ -321,26 +317,6 @@ class Naming:
                 yield key
             finally:
                 bucket.changes.unpin(parent, entry_key)
-
-    def _attributes(
-        self, parent: Directory, mode: int, caller: Caller, now_ns: int, rdev: int = 0
-    ) -> NodeAttributes:
-        """Return what a new node shows; its `mtime_ns` is the node's own business."""
-        if self._bucket.is_posix:
-            shown = self._showing.attributes_of(parent)
-            groups: frozenset[int] = frozenset()
-            if posix_rules.asks_for_groups(shown, caller, mode):
-                groups = read_groups(caller.pid)
-            made = posix_rules.new_node(
-                shown, caller, mode, now_ns=now_ns, rdev=rdev, groups=groups
-            )
-            return replace(made, mtime_ns=None, headers=ObjectHeaders())
-        # Owners and permissions are the mount's; but git and others look whether a file that they
-        # made executable is so.
-        if not mode & EXECUTE_BITS:
-            return NodeAttributes(headers=ObjectHeaders())
-        permissions = (self._showing.file_mode & ~EXECUTE_BITS) | (mode & EXECUTE_BITS)
-        return NodeAttributes(mode=stat.S_IFMT(mode) | permissions, headers=ObjectHeaders())
 
     @staticmethod
     def _check_free(parent: Directory, name: bytes) -> None:

@@ -17,6 +17,7 @@ from mountfs.errors import ObjectNotFoundError, StoreError, raise_again
 from mountfs.vfs.node_attributes import NodeAttributes
 from mountfs.vfs.showing import extra_of
 from mountfs.vfs.streaming import Streaming
+from mountfs.vfs.write_handle import WriteHandle
 from mountfs.vfs.written_file import NEVER_PUBLISHED, WrittenFile, written_of
 
 if TYPE_CHECKING:
@@ -34,21 +35,6 @@ if TYPE_CHECKING:
     from mountfs.vfs.retiring import Retiring
 
 log = logging.getLogger(__name__)
-
-
-class WriteHandle:
-    """One open file description that may write, or that has created its file.
-
-    Attributes:
-        file: what it writes to.
-        is_write_only: it cannot read.
-    """
-
-    __slots__ = ("file", "is_write_only")
-
-    def __init__(self, file: WrittenFile, *, is_write_only: bool) -> None:
-        self.file = file
-        self.is_write_only = is_write_only
 
 
 class Writing:
@@ -191,35 +177,22 @@ class Writing:
                 return False
         except DroppedError:
             return False
-        self._note_changed(file)
-        self._streaming.note_written(
-            file,
-            offset,
-            offset + len(data),
-            is_in_order=offset == size_before and opened.is_write_only,
-        )
+        self._note_written(opened, offset, offset + len(data), size_before)
         return True
 
     async def write(self, handle: int, offset: int, data: bytes) -> None:
         """Take *data* at *offset*, as soon as there is memory or disk space for it.
 
         Raises:
-            OSError: ENOSPC, EIO: the staging directory is full or broken; or what an earlier
-                publish failed with.
-            StoreError: likewise.
+            OSError, StoreError: ENOSPC, EIO: the staging directory is full or broken; EFBIG; or
+                what an earlier publish failed with.
         """
         opened = self._handles[handle]
         file = opened.file
         self._require_fitting(offset + len(data))
 
         def note(size_before: int) -> None:
-            self._note_changed(file)
-            self._streaming.note_written(
-                file,
-                offset,
-                offset + len(data),
-                is_in_order=offset == size_before and opened.is_write_only,
-            )
+            self._note_written(opened, offset, offset + len(data), size_before)
 
         while True:
             raise_again(file.error)
@@ -289,9 +262,9 @@ class Writing:
         Raises:
             OSError, StoreError: not all of it could be had or kept.
         """
-        draft = file.draft
-        if draft is None:
-            draft = self._begin_draft(file, base_bytes=file.node.size_bytes, is_clean=True)
+        draft = file.draft or self._begin_draft(
+            file, base_bytes=file.node.size_bytes, is_clean=True
+        )
         await draft.localize(self._committer.versions.base_reader(file))
 
     # -- the ends
@@ -314,11 +287,7 @@ class Writing:
     # -------------------------------------------------------------------------------------------
 
     def _require_fitting(self, size_bytes: int) -> None:
-        """Refuse what no publish could store.
-
-        Raises:
-            OSError: EFBIG.
-        """
+        """Raise EFBIG for what no publish could store."""
         if size_bytes > self._max_bytes:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
@@ -359,6 +328,11 @@ class Writing:
             self._committer.pin(file)
         return draft
 
+    def _note_written(self, opened: WriteHandle, start: int, stop: int, size_before: int) -> None:
+        self._note_changed(opened.file)
+        is_in_order = start == size_before and opened.is_write_only
+        self._streaming.note_written(opened.file, start, stop, is_in_order=is_in_order)
+
     def _note_changed(self, file: WrittenFile) -> None:
         draft, node = file.draft, file.node
         assert draft is not None, "it was changed"
@@ -369,10 +343,6 @@ class Writing:
 
 
 def _require_current(file: WrittenFile) -> None:
-    """Refuse to change what is not what its name shows: the change would be in no place.
-
-    Raises:
-        OSError: ESTALE.
-    """
+    """Raise ESTALE where a change would be in no place: *file* is not what its name shows."""
     if file.node.is_detached and not file.is_unlinked:
         raise OSError(errno.ESTALE, "the object was replaced")

@@ -15,17 +15,19 @@ from scripts.benchmark.chart import draw_chart
 from scripts.benchmark.crew import CrewError
 from scripts.benchmark.data_set import FULL, QUICK
 from scripts.benchmark.jobs.append import measure_append
+from scripts.benchmark.jobs.loading import measure_iterable_dataset, measure_map_dataset
 from scripts.benchmark.jobs.memory import measure_names_memory, measure_streams_memory
 from scripts.benchmark.jobs.random_reads import measure_random_reads
 from scripts.benchmark.jobs.rename import measure_rename
 from scripts.benchmark.jobs.save import measure_save
 from scripts.benchmark.jobs.sequential import measure_sequential
+from scripts.benchmark.jobs.shards import measure_shards
 from scripts.benchmark.jobs.small_files import measure_small_files
 from scripts.benchmark.jobs.small_writes import measure_small_writes
 from scripts.benchmark.jobs.walk import measure_walk
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.service import running_service
-from scripts.benchmark.subjects import PEERS, find_missing_peers
+from scripts.benchmark.subjects import PEERS, find_missing_connector, find_missing_peers
 from scripts.benchmark.table import render_machine, render_table
 from tests.stores.nginx_conf import find_missing_nginx
 from tests.stores.processes import ServerError
@@ -41,6 +43,9 @@ JOBS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "small-files": measure_small_files,
     "walk": measure_walk,
     "random": measure_random_reads,
+    "map-dataset": measure_map_dataset,
+    "iterable-dataset": measure_iterable_dataset,
+    "shards": measure_shards,
     "save": measure_save,
     "small-writes": measure_small_writes,
     "rename": measure_rename,
@@ -56,7 +61,7 @@ LATENCY_MS = 20
 def main() -> int:
     """Run the benchmark and return the exit code: 0 also if a target was missed."""
     arguments = parse_arguments(sys.argv[1:], tuple(JOBS))
-    missing = [*find_missing_ceph(), *find_missing_nginx()]
+    missing = [*find_missing_ceph(), *find_missing_nginx(), *find_missing_connector()]
     if arguments.with_peers:
         missing += find_missing_peers()
     if missing:

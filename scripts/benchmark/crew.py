@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 READER = "scripts.benchmark.reader"
 WRITER = "scripts.benchmark.writer"
 RAW = "scripts.benchmark.raw"
+LOADER = "scripts.benchmark.loader"
 
 ROOT = Path(__file__).resolve().parents[2]
 """Of the checkout: the benchmark, the test stores and mountfs itself are imported from there."""

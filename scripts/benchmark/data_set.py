@@ -14,6 +14,9 @@ MAX_SMALL_BYTES = 160_000
 WRITTEN_BYTES = 100_000
 """Of the small files that are written."""
 
+SAMPLE_BYTES = 100_000
+"""Of the small files that a loader reads."""
+
 TINY_BYTES = 16
 """Only the names matter."""
 
@@ -32,6 +35,8 @@ class Sizes:
         saved_bytes: of the state dict.
         written_count: files of `WRITTEN_BYTES` that are written, and renamed with their directory.
         appended_bytes: of the object that becomes one byte longer.
+        sample_count, sample_directories: files of `SAMPLE_BYTES` that a loader reads.
+        shard_bytes, shard_count: the tar archives that are read member by member.
     """
 
     big_bytes: int
@@ -47,6 +52,10 @@ class Sizes:
     saved_bytes: int
     written_count: int
     appended_bytes: int
+    sample_count: int
+    sample_directories: int
+    shard_bytes: int
+    shard_count: int
 
 
 FULL = Sizes(
@@ -63,6 +72,10 @@ FULL = Sizes(
     saved_bytes=2048 * MIB,
     written_count=1_000,
     appended_bytes=1024 * MIB,
+    sample_count=2_000,
+    sample_directories=20,
+    shard_bytes=128 * MIB,
+    shard_count=16,
 )
 
 QUICK = Sizes(
@@ -79,6 +92,10 @@ QUICK = Sizes(
     saved_bytes=256 * MIB,
     written_count=100,
     appended_bytes=128 * MIB,
+    sample_count=400,
+    sample_directories=4,
+    shard_bytes=32 * MIB,
+    shard_count=4,
 )
 
 
@@ -89,10 +106,12 @@ class DataSet:
     Attributes:
         bucket: its name.
         objects: key and size of each.
+        has_shards: the objects are tar archives; else no format at all.
     """
 
     bucket: str
     objects: list[tuple[str, int]]
+    has_shards: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -146,3 +165,20 @@ def tiny_objects(sizes: Sizes) -> DataSet:
 def appended_objects(sizes: Sizes) -> DataSet:
     """Return the object that becomes longer."""
     return DataSet(bucket="appended", objects=[("appended.bin", sizes.appended_bytes)])
+
+
+def sample_objects(sizes: Sizes) -> DataSet:
+    """Return the files that a loader reads, in classes."""
+    return DataSet(
+        bucket="samples",
+        objects=[
+            (f"class-{index % sizes.sample_directories:02d}/sample-{index:05d}.bin", SAMPLE_BYTES)
+            for index in range(sizes.sample_count)
+        ],
+    )
+
+
+def shard_objects(sizes: Sizes) -> DataSet:
+    """Return the tar archives."""
+    objects = [(f"shard-{index:04d}.tar", sizes.shard_bytes) for index in range(sizes.shard_count)]
+    return DataSet(bucket="shards", objects=objects, has_shards=True)

@@ -21,6 +21,7 @@ from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType
 
 from scripts.benchmark.pattern import PatternStream
 from scripts.benchmark.raw_listing import TreeListing
+from scripts.benchmark.shard import make_shard
 from scripts.benchmark.task import serve_task
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class RawStore:
     def put(self, key: str, size_bytes: int, on_done: Callable[..., None]) -> Any:
         """Send an object of *size_bytes*."""
         return self.put_stream(key, size_bytes, PatternStream(key, size_bytes), on_done)
+
+    def put_shard(self, key: str, size_bytes: int, on_done: Callable[..., None]) -> Any:
+        """Send a tar archive of *size_bytes*."""
+        return self.put_stream(key, size_bytes, io.BytesIO(make_shard(key, size_bytes)), on_done)
 
     def put_stream(
         self, key: str, size_bytes: int, body: BinaryIO | RawIOBase, on_done: Callable[..., None]
@@ -142,10 +147,11 @@ def time_ranges(store: RawStore, ranges: list[tuple[str, int, int]]) -> dict[str
 
 
 def put_objects(
-    store: RawStore, objects: list[tuple[str, int]], outstanding: int
+    store: RawStore, objects: list[tuple[str, int]], outstanding: int, *, has_shards: bool
 ) -> dict[str, Any]:
-    """Upload objects of given keys and sizes."""
-    keep_outstanding((partial(store.put, key, size) for key, size in objects), outstanding)
+    """Upload objects of given keys and sizes; *has_shards*: they are tar archives."""
+    put = store.put_shard if has_shards else store.put
+    keep_outstanding((partial(put, key, size) for key, size in objects), outstanding)
     return {"files": len(objects), "bytes": sum(size for _, size in objects)}
 
 
@@ -179,7 +185,10 @@ def prepare(job: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     if job["kind"] == "save":
         return prepare_save(store, job["key"], job["size_bytes"])
     if job["kind"] == "put":
-        return partial(put_objects, store, job["objects"], job["outstanding"])
+        has_shards = job.get("has_shards", False)
+        return partial(
+            put_objects, store, job["objects"], job["outstanding"], has_shards=has_shards
+        )
     return TreeListing(store, job["chains"]).run
 
 

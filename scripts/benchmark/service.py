@@ -77,6 +77,7 @@ class Service:
             data_set.bucket,
             kind="put",
             objects=data_set.objects,
+            has_shards=data_set.has_shards,
             outstanding=1 if is_large else UPLOADS_OUTSTANDING,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -96,9 +97,18 @@ WRITING_PEERS = (Subject(name="s3fs", program="s3fs"), RCLONE_WRITER)
 """Those who write, as fast as they can, and have written when close returns."""
 
 
+CONNECTOR = "s3torchconnector"
+"""Does not mount, but gives datasets of a bucket; the name of module, package and subject."""
+
+
 def find_missing_peers() -> list[str]:
     """Return which of the programs of `PEERS` are not installed."""
     return [peer.program for peer in PEERS if find_program(peer.program) is None]
+
+
+def find_missing_connector() -> list[str]:
+    """Return the name of Amazon's connector for PyTorch, unless it is installed."""
+    return [] if importlib.util.find_spec(CONNECTOR) else [CONNECTOR]
 
 
 def find_program(name: str) -> str | None:
@@ -141,11 +151,7 @@ def mount_environment(endpoint: Endpoint, directory: Path) -> Mapping[str, str]:
         "PYTHONPATH": str(ROOT),
         "HOME": str(directory),
         "XDG_CONFIG_HOME": str(directory),
-        "AWS_ACCESS_KEY_ID": endpoint.access_key,
-        "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **aws_environment(endpoint),
         "AWSACCESSKEYID": endpoint.access_key,
         "AWSSECRETACCESSKEY": endpoint.secret_key,
         "RCLONE_CONFIG": str(directory / "rclone.conf"),
@@ -156,4 +162,15 @@ def mount_environment(endpoint: Endpoint, directory: Path) -> Mapping[str, str]:
         "RCLONE_CONFIG_STORE_ENDPOINT": endpoint.endpoint_url,
         "RCLONE_CONFIG_STORE_NO_CHECK_BUCKET": "true",
         "RCLONE_CONFIG_STORE_LIST_VERSION": "2",
+    }
+
+
+def aws_environment(endpoint: Endpoint) -> dict[str, str]:
+    """Return what AWS's own libraries look at: these credentials, and no others."""
+    return {
+        "AWS_ACCESS_KEY_ID": endpoint.access_key,
+        "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
     }

@@ -50,7 +50,10 @@ def test_every_flag_can_be_negated() -> None:
     """So that the command line can overrule the file in both directions."""
     for option in OPTIONS:
         if option.is_flag:
-            yes, no = parsed("s", "m", f"--{option.name}"), parsed("s", "m", f"--no-{option.name}")
+            yes, no = (
+                parsed("s3://s", "m", f"--{option.name}"),
+                parsed("s3://s", "m", f"--no-{option.name}"),
+            )
             assert {option.name: True} == values(yes)
             assert {option.name: False} == values(no)
 
@@ -80,20 +83,39 @@ def test_a_comma_in_a_value_is_escaped() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("s", "m", "--regoin", "x"), r"unknown option --regoin; did you mean --region\?"),
-        (("s", "m", "--regoin=x"), r"unknown option --regoin \(value 'x'\); did you mean --region"),
-        (("s", "m", "--reg", "x"), r"unknown option --reg"),
-        (("s", "m", "--part-size", "big"), r"--part-size: 'big' is not a size such as 512M"),
-        (("s", "m", "--read-only=maybe"), r"--read-only: ignored explicit argument 'maybe'"),
-        (("s", "m", "more"), r"unexpected argument 'more'"),
-        (("s",), r"MOUNTPOINT"),
+        (("s3://s", "m", "--regoin", "x"), r"unknown option --regoin; did you mean --region\?"),
+        (
+            ("s3://s", "m", "--regoin=x"),
+            r"unknown option --regoin \(value 'x'\); did you mean --region",
+        ),
+        (("s3://s", "m", "--reg", "x"), r"unknown option --reg"),
+        (("s3://s", "m", "--part-size", "big"), r"--part-size: 'big' is not a size such as 512M"),
+        (
+            ("s3://s", "m", "--read-only=maybe"),
+            r"--read-only: takes no value, but was given 'maybe'",
+        ),
+        (
+            ("s3://s", "m", "--version-at", "-2h"),
+            r"--version-at: needs a value .* as in --NAME=-VALUE",
+        ),
+        (("s3://s", "m", "--region"), r"--region: needs a value"),
+        (("s3://s", ""), r"MOUNTPOINT is empty"),
+        (("umount", ""), r"MOUNTPOINT is empty"),
+        (("sync", ""), r"MOUNTPOINT is empty"),
+        (("s3://s", "m", "more"), r"unexpected argument 'more'"),
+        (("s3://s",), r"MOUNTPOINT"),
         ((), r"SOURCE, MOUNTPOINT"),
-        (("s", "m", "-o", "alow_other"), r"-o alow_other; did you mean -o allow-other\?"),
-        (("s", "m", "-o", "region"), r"-o region needs a value"),
-        (("s", "m", "-o", "part_size=x"), r"-o part_size: 'x' is not a size"),
-        (("s", "m", "-o", "noexce"), r"did you mean -o noexec\?"),
+        (("s3://s", "m", "-o", "alow_other"), r"-o alow_other; did you mean -o allow-other\?"),
+        (("s3://s", "m", "-o", "region"), r"-o region needs a value"),
+        (("s3://s", "m", "-o", "part_size=x"), r"-o part_size: 'x' is not a size"),
+        (("s3://s", "m", "-o", "noexce"), r"did you mean -o noexec\?"),
         (("umount",), r"MOUNTPOINT"),
         (("umount", "m", "--lzy"), r"unknown option --lzy; did you mean --lazy\?"),
+        (("drain", "m"), r"unknown command 'drain'; commands are umount, sync and status"),
+        (("config", "check"), r"unknown command 'config'"),
+        (("drain",), r"unknown command 'drain'"),
+        (("umonut", "m"), r"unknown command 'umonut'; did you mean umount\?"),
+        (("bucket", "m"), r"a bucket is mounted with: mountfs s3://BUCKET MOUNTPOINT"),
         (("status", "--jsn"), r"did you mean --json\?"),
     ],
 )
@@ -124,10 +146,10 @@ def test_help_names_every_option_and_every_exit_code(capsys: pytest.CaptureFixtu
 
 def test_the_configuration_file_may_be_named_in_o() -> None:
     """Fstab has no other place for it."""
-    assert parsed("s", "m", "-o", "config=/etc/a.toml").config_path == "/etc/a.toml"
+    assert parsed("s3://s", "m", "-o", "config=/etc/a.toml").config_path == "/etc/a.toml"
 
 
 def test_a_source_that_is_none_is_refused_before_anything_else() -> None:
     """It needs neither a file nor a mountpoint to be wrong."""
-    with pytest.raises(UsageError, match="source 'bucket'"):
-        load_config(parsed("bucket", "/nonexistent", "--config", "/nonexistent"), {})
+    with pytest.raises(UsageError, match="source 'http://bucket'"):
+        load_config(parsed("http://bucket", "/nonexistent", "--config", "/nonexistent"), {})

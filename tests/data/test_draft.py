@@ -226,22 +226,6 @@ async def test_a_sealed_file_is_not_written_to_again(disk: Disk) -> None:
         draft.thaw()
 
 
-async def test_a_draft_can_be_made_of_a_staging_file(disk: Disk) -> None:
-    """After a crash the content is in a file; it is read, changed, and persisted again."""
-    file = await disk.open()
-    await file.write(0, [b"replayed"])
-    budget = Budget(1000)
-    draft = Draft.from_staging(file, 8, block_bytes=BLOCK, budget=budget, open_staging=disk.open)
-    assert draft.is_local
-    assert b"replayed" == await content_of(draft)
-    await draft.write(0, b"R")
-    draft.freeze()
-    again = await draft.persist()
-    assert b"Replayed" == await again.read(0, 8)
-    await draft.aclose()
-    assert 0 == budget.used_bytes
-
-
 async def test_a_read_that_was_overtaken_by_a_write_is_done_again(disk: Disk) -> None:
     """What comes from two sources is of one moment."""
     calls = 0

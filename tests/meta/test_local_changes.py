@@ -31,6 +31,8 @@ from tests.meta.reference import (
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
+    from mountfs.meta.node import Node
+
 DEFAULT = MetadataConfig()
 ALWAYS_ASK = MetadataConfig(ttl=Ttl(0.0))
 
@@ -118,6 +120,31 @@ async def test_a_published_file_keeps_its_number_and_is_fresh(autojump_clock: Mo
         assert await find(namespace, b"a") is file
         assert file.number == number
         assert count_overrides(namespace) == 0
+
+
+async def test_a_version_that_is_denied_twice_does_not_hold_up_the_new_one(
+    autojump_clock: MockClock,
+) -> None:
+    """Reads that were under way fail one by one, the last after the name was looked up again."""
+    store = FakeStore()
+    store.bucket.put("a", b"old")
+    async with open_namespace(DEFAULT, store) as namespace, trio.open_nursery() as nursery:
+        old = await find(namespace, b"a")
+        new = store.bucket.put("a", b"newer")
+        namespace.note_stale(old)
+        store.latency_seconds = 10.0
+        found: list[Node] = []
+
+        async def look_up() -> None:
+            found.append(await find(namespace, b"a"))
+
+        nursery.start_soon(look_up)
+        await trio.sleep(1.0)
+        namespace.note_stale(old)
+        await trio.sleep(10.0)
+        assert [new.etag] == [file.etag for file in found if isinstance(file, File)]
+        assert await find(namespace, b"a") is found[0]
+        assert 2 == lists(store)
 
 
 async def test_after_unpin_others_may_replace_and_remove() -> None:
@@ -342,6 +369,31 @@ async def test_has_children_asks_unless_it_is_known() -> None:
         changes.pin(d, b"c")
         assert await namespace.has_children(d)
         assert lists(store) == before
+
+
+@pytest.mark.parametrize("hidden", ["d//b", "d/../z", "d/.", "d/" + "x" * 256, "d/./a/b"])
+@pytest.mark.parametrize("config", [DEFAULT, ALWAYS_ASK])
+@pytest.mark.parametrize("others", [[], ["d/", "d/a", "e/f", "g/h", "i/j/k"]])
+async def test_a_directory_with_hidden_keys_is_not_empty(
+    hidden: str, config: MetadataConfig, others: list[str]
+) -> None:
+    """Whatever was removed from it, and however it was listed: it would come back."""
+    store = FakeStore(page_size=2)
+    put_empty(store, [hidden, *others])
+    async with open_namespace(config, store) as namespace:
+        for _ in range(2):
+            await read_tree(namespace)
+            d = await find_directory(namespace, b"d")
+            for file in list(d.files.values()):
+                store.bucket.delete(file.key)
+                namespace.changes.remove(file)
+            assert await namespace.has_children(d)
+        store.bucket.delete(hidden)
+        assert not await namespace.has_children(d)
+        await read_names(namespace, d)
+        before = lists(store)
+        assert not await namespace.has_children(d)
+        assert lists(store) == before + (config is ALWAYS_ASK)
 
 
 async def test_markers_are_learned_from_listings_and_noted_from_here() -> None:

@@ -111,6 +111,26 @@ async def test_keys_that_are_no_paths_are_hidden_counted_and_logged_once(
     assert len([record for record in caplog.records if "hidden" in record.message]) == 1
 
 
+@pytest.mark.parametrize("prefix", ["", "p/"])
+@pytest.mark.parametrize("key", [".mountfs", ".mountfs/", ".mountfs/stats", ".mountfs/a/b"])
+async def test_what_lies_where_the_control_directory_is_is_hidden(prefix: str, key: str) -> None:
+    """At the root of the mount only: listed page by page, flat, and looked up."""
+    others = [
+        "a/.mountfs/x",
+        "a/b/c",
+        ".mountfs2",
+        "e/f/g",
+        *(f"b{n}/{m}" for n in "123" for m in "45"),
+    ]
+    store = FakeStore(page_size=3)
+    put_empty(store, [prefix + each for each in [key, *others]])
+    async with open_namespace(MetadataConfig(prefix=prefix), store) as namespace:
+        assert expected_tree(others) == await read_tree(namespace)
+        assert expected_tree(others) == await read_tree(namespace)
+        assert namespace.hidden.count
+        assert not await exists(namespace, b".mountfs")
+
+
 async def test_a_name_that_is_not_utf_8_is_absent_without_a_request() -> None:
     """S3's keys are UTF-8, and Ceph answers a prefix that is not with broken XML."""
     async with open_namespace(ALWAYS_ASK, store := FakeStore()) as namespace:

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from tests.store.fault_server import FaultServer
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what is dear to the fake and RGW: moto is slow, and proves the least."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        kind = callspec.params.get("backend") if callspec is not None else None
+        if kind == "moto" and item.get_closest_marker("dear"):
+            item.add_marker(pytest.mark.soak)
+
+
 @pytest.fixture(params=["fake", "moto", "rgw"])
 async def backend(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -102,18 +102,19 @@ async def test_the_order_is_that_of_utf8(backend: Backend) -> None:
     assert sorted(keys, key=sort_key) == [info.key for info in objects]
 
 
+@pytest.mark.dear
 async def test_a_long_listing_comes_in_pages_of_1000(backend: Backend) -> None:
-    """2,003 keys are 3 pages, in order, nothing twice; common prefixes count as entries."""
-    keys = sorted(f"flat/{index:05d}" for index in range(1001))
+    """1,005 keys are 2 pages, in order, nothing twice; common prefixes count as entries."""
+    keys = sorted(f"flat/{index:05d}" for index in range(3))
     keys += sorted(f"tree/{index:05d}/leaf" for index in range(1002))
     backend.put_all(keys)
     objects, prefixes, pages = await list_all(backend.store, "")
-    assert (keys, [], 3) == ([info.key for info in objects], prefixes, pages)
+    assert (keys, [], 2) == ([info.key for info in objects], prefixes, pages)
     objects, prefixes, pages = await list_all(backend.store, "tree/", delimiter="/")
     assert ([], 2) == (objects, pages)
     assert [f"tree/{index:05d}/" for index in range(1002)] == prefixes
     objects, prefixes, pages = await list_all(backend.store, "", start_after="tree/00000")
-    assert (keys[1001:], 2) == ([info.key for info in objects], pages)
+    assert (keys[3:], 2) == ([info.key for info in objects], pages)
 
 
 async def test_a_delimiter_rolls_up_what_lies_deeper(backend: Backend) -> None:

@@ -70,9 +70,15 @@ def test_a_store_that_does_not_quote_is_taken_at_its_word() -> None:
     assert ["100%25+1"] == [info.key for info in page.objects]
 
 
-@pytest.mark.parametrize("echo", ["&#x1;", "&#31;", "\x01"])
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "&#x1;", "&#31;", "\x01",
+        "\ufffe", "\uffff", "&#xFFFE;", "&#65535;", "&#xd800;",
+    ],
+)  # fmt: skip
 def test_regression_an_echo_that_xml_cannot_hold_does_no_harm(echo: str) -> None:
-    """Ceph sends back the prefix unquoted, also where it holds control characters."""
+    """Ceph sends back prefix and start-after unquoted, whatever is in them."""
     body = listing(entry("a%01b%09/x"), more=f"<Prefix>a{echo}b&#9;/</Prefix>")
     assert ["a\x01b\t/x"] == [info.key for info in parse_list_page(body).objects]
 

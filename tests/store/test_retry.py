@@ -16,6 +16,7 @@ from mountfs.errors import (
     ThrottledError,
 )
 from mountfs.store.concurrency import AdaptiveConcurrency
+from mountfs.store.config import S3Config
 from mountfs.store.retry import Retry, RetryPolicy
 
 if TYPE_CHECKING:
@@ -162,3 +163,18 @@ async def test_a_time_out_lowers_the_limit(autojump_clock: MockClock) -> None:
     retry, concurrency = make_retry()
     await retry.run(Attempts(float("inf")), "GET", "key")
     assert (1, True) == (concurrency.throttled_count, concurrency.limit < 16)
+
+
+async def test_a_store_that_is_being_started_again_is_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    """Nothing but the deadline ends it, whatever the size; the time of a transfer is for those."""
+    policy = RetryPolicy(
+        max_attempts=S3Config(bucket="b").max_attempts, deadline_seconds=60, attempt_seconds=20
+    )
+    retry, _ = make_retry(policy, jitter=lambda: 0.5)
+    started = trio.current_time()
+    attempts = Attempts(*[StoreUnavailableError("refused")] * 1000)
+    with pytest.raises(StoreUnavailableError, match="refused"):
+        await retry.run(attempts, "COMPLETE", "key", size_bytes=1 << 30, grace_seconds=120.0)
+    assert 55 < trio.current_time() - started <= 60

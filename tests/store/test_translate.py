@@ -104,6 +104,14 @@ def test_the_body_names_code_and_request(space: str) -> None:
     assert "GET 'key': it is so (status 400, code Odd, request id REQ2)" == str(error)
 
 
+@pytest.mark.parametrize("key", ["a\uffff", "a\x01", "a&#xfffe;"])
+def test_a_key_that_xml_cannot_hold_does_not_hide_the_code(key: str) -> None:
+    """Ceph repeats it as it is."""
+    body = error_body("NoSuchUpload", f"<Key>{key}</Key>")
+    error = error_of_response(404, [], body, "ABORT 'key'")
+    assert errors.UploadNotFoundError is type(error)
+
+
 @pytest.mark.parametrize("body", [None, b"", b"<html>oops", b"plain text", b"\xff\x00"])
 def test_a_body_that_is_no_error_does_not_matter(body: bytes | None) -> None:
     """The status remains."""

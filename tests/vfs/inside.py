@@ -20,7 +20,7 @@ def journalled_files(vfs: Vfs) -> dict[int, WrittenFile]:
     """Return the files whose uploads are awaited, by the numbers that the journal gave them."""
     journalling = _committer(vfs).journalling
     assert journalling is not None, "it is mounted with --write-back"
-    return journalling._files
+    return journalling._uploads.files
 
 
 def budget_of(vfs: Vfs) -> Budget:

@@ -1,0 +1,121 @@
+"""One attempt to publish a generation, and what comes of it."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from mountfs.data.pending import Pending, PendingState, SupersededError
+from mountfs.errors import StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mountfs.data.journal import Journal
+    from mountfs.data.pending_files import PendingFiles
+    from mountfs.data.upload_queue import UploadQueue
+    from mountfs.objects import ObjectInfo
+
+    Publish = Callable[[Pending, Callable[[ObjectInfo], Awaitable[None]]], Awaitable[None]]
+    """Makes one attempt to publish a generation under `Pending.key`, and calls its second argument
+    with what the store has then, before it lets anybody else work on the key. May call
+    `Pending.set_interruptible`. It is called again after whatever it raises, but for
+    `SupersededError`."""
+
+log = logging.getLogger(__name__)
+
+
+class Attempts:
+    """Publishes generations, and notes in the journal what became of them.
+
+    Args:
+        publish: makes the object.
+        journal: is told.
+        queue: tries again what has failed.
+        files: is told, too.
+    """
+
+    def __init__(
+        self, publish: Publish, journal: Journal, queue: UploadQueue, files: PendingFiles
+    ) -> None:
+        self._publish = publish
+        self._journal = journal
+        self._queue = queue
+        self._files = files
+
+    async def make(self, pending: Pending) -> None:
+        """Try once to publish *pending*, and see to what comes then."""
+        pending.attempts += 1
+        pending.scope = trio.CancelScope()
+        error: Exception | None = StoreUnavailableError("the upload was interrupted")
+        with pending.scope:
+            try:
+                await self._publish(pending, partial(self._finish, pending))
+                error = None
+            except SupersededError:
+                if not await self._forget_older(pending):
+                    self._put_back(pending)
+                return
+            except (StoreError, OSError) as failure:
+                error = failure
+            except Exception as failure:  # a bug must neither end the mount nor lose the file
+                log.exception("cannot publish %r", pending.key)
+                error = StoreUnavailableError(f"internal error: {failure!r}")
+        if error is not None and not pending.has_ended:
+            await self._note_failure(pending, error)
+
+    async def _finish(self, pending: Pending, info: ObjectInfo) -> None:
+        pending.info = info
+        pending.error = None
+        try:
+            etag = info.etag if info.key == pending.key else ""  # it may be a conflict's copy
+            await self._journal.end(pending.number, etag)
+        except OSError as error:
+            # It is in the bucket. After a crash a replay will look, and find the same bytes there.
+            log.warning("the journal cannot note that %r was published: %s", pending.key, error)
+        self._files.note_published(pending)
+
+    async def _note_failure(self, pending: Pending, error: Exception) -> None:
+        was_stopped = pending.scope.cancelled_caught
+        if not pending.is_interruptible and _may_have_landed(error):
+            pending.may_have_landed = True
+        pending.is_interruptible = False
+        if not was_stopped:
+            self._files.note_failure(pending, error)
+        if self._queue.generations_of(pending.key)[-1] is not pending and (
+            await self._forget_older(pending)
+        ):
+            return
+        self._put_back(pending)
+
+    def _put_back(self, pending: Pending) -> None:
+        """Let *pending* be tried again, unless it is to be held back."""
+        if pending.is_stopping:
+            pending.is_stopping = False
+            pending.set_state(PendingState.HELD)
+        else:
+            pending.set_state(PendingState.WAITING)
+            self._queue.retry(pending)
+
+    async def _forget_older(self, pending: Pending) -> bool:
+        """Let *pending*, which nobody needs any more, end; tell whether the journal took it."""
+        try:
+            await self._journal.end(pending.number, "")
+        except OSError as failure:
+            log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
+            return False
+        youngest = self._queue.generations_of(pending.key)[-1]
+        if youngest is pending:
+            self._files.forget(pending, PendingState.DROPPED)
+        else:
+            self._files.replace([pending], youngest)
+        return True
+
+
+def _may_have_landed(error: Exception) -> bool:
+    if isinstance(error, StoreError) and error.may_have_landed:
+        return True
+    return isinstance(error, StoreUnavailableError)
