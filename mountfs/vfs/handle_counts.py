@@ -7,8 +7,7 @@ class HandleCounts:
     """Counts opens and releases by inode number.
 
     Attributes:
-        going: inodes that are about to lose their name, and what the store has of them: whoever
-            opens one now must wait for the outcome.
+        going: inodes that are about to lose their name, and what the store has of them.
     """
 
     __slots__ = ("_counts", "going")

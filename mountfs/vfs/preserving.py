@@ -81,6 +81,8 @@ class Preserver:
         """
         file = written_of(node)
         if file is not None and self._committer.journalling is not None:
+            if file.stored is not None:
+                await self.preserve(node)  # it may have been opened since
             await self._committer.journalling.withdraw(file)
 
     async def preserve(self, node: File) -> None:

@@ -108,14 +108,12 @@ class Reading:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         if node.is_stale:
             raise OSError(errno.ESTALE, "the object was replaced")
-        if inode in self._handles.going:
-            return False
         if node.draft is not None and self._open_written(node):
             return True
         if flags & os.O_DIRECT:
             return False
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
-        if not node.is_served:
+        if not node.is_served or inode in self._handles.going:
             reader.request_first()
             if node.size_bytes:  # an empty object has nothing to wait for
                 return False
@@ -134,10 +132,6 @@ class Reading:
             StoreError: the first request failed.
         """
         node = self._file(inode)
-        if inode in self._handles.going and self._drafts is not None:
-            await self._drafts.wait_for_changes(node)
-            if node.is_stale:
-                raise OSError(errno.ESTALE, "the object was replaced")
         if flags & os.O_DIRECT:
             await self._namespace.refresh(node)
             if node.is_detached:
@@ -149,7 +143,8 @@ class Reading:
         reader = self._blocks.open_reader(inode, node.object_id, node.size_bytes)
         reader.open_count += 1
         try:
-            if not node.is_served:
+            # Of what is about to go it must show now whether the store still has it.
+            if not node.is_served or inode in self._handles.going:
                 reader.request_first()
                 await reader.wait_opened()
         except GONE as error:
