@@ -80,6 +80,7 @@ class Filesystem:
         learner: learns those that no listing tells.
         handles: counts what is open.
         drafts: is told when an inode is forgotten; None if nothing can be written.
+        trusts_listings: who replaces a file need not know whether there is one.
     """
 
     def __init__(
@@ -93,8 +94,11 @@ class Filesystem:
         learner: Learner,
         handles: HandleCounts,
         drafts: Forgetter | None = None,
+        *,
+        trusts_listings: bool = True,
     ) -> None:
         self.config = config
+        self._trusts_listings = trusts_listings
         self.handles = handles
         self.reading = reading
         self._namespace = namespace
@@ -137,12 +141,21 @@ class Filesystem:
             return Entry(attributes, KERNEL_FOREVER_SECONDS, KERNEL_FOREVER_SECONDS)
         node = self._namespace.lookup_if_fresh(directory, name)
         if node is None:
-            if thread and self._namespace.is_known_absent(directory, name) and is_replacing(thread):
+            if self._is_created_by(thread, directory, name):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             return None
         if self.config.is_posix and not self._learner.is_learned(node):
             return None
         return self.remember(node, trio.current_time())
+
+    def _is_created_by(self, thread: int, parent: Directory, name: bytes) -> bool:
+        """Tell whether the listing lacks *name*, and that is enough for *thread* to create it."""
+        return (
+            self._trusts_listings
+            and bool(thread)
+            and self._namespace.is_known_absent(parent, name)
+            and is_replacing(thread)
+        )
 
     async def lookup(self, parent: int, name: bytes) -> Entry:
         """Return the entry of *name*, asking the store if need be.

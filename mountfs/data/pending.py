@@ -46,6 +46,8 @@ class Pending:
         error: why the last attempt failed; None if there was none, or it has been published.
         may_have_landed: a request that makes the object has ended without an answer: the store may
             hold it, or may come to hold it.
+        doubtful: older generations of the key that may have landed; the journal keeps them until
+            this one has.
         is_interruptible: a cancelled attempt cannot leave an object now; see `set_interruptible`.
         is_stopping: the attempt is to end as soon as it may.
         is_moving: it is about to get another key, or to be dropped: no younger one of its key may
@@ -61,6 +63,7 @@ class Pending:
         "attempts",
         "changed",
         "committed_at",
+        "doubtful",
         "draft",
         "due_at",
         "entry",
@@ -85,6 +88,7 @@ class Pending:
         self.attempts = 0
         self.error: Exception | None = None
         self.may_have_landed = False
+        self.doubtful: list[Pending] = []
         self.is_interruptible = False
         self.is_stopping = False
         self.is_moving = False

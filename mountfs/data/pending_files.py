@@ -96,7 +96,9 @@ class PendingFiles:
         for old in replaced:
             if not old.has_ended:
                 old.successor = successor
-                successor.may_have_landed |= old.may_have_landed
+                if old.may_have_landed:
+                    successor.may_have_landed = True
+                    successor.doubtful += [*old.doubtful, old]
                 self.replaced_count += 1
                 self.forget(old, PendingState.REPLACED)
 

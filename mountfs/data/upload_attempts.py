@@ -102,12 +102,14 @@ class Attempts:
 
     async def _forget_older(self, pending: Pending) -> bool:
         """Let *pending*, which nobody needs any more, end; tell whether the journal took it."""
-        try:
-            await self._journal.end(pending.number, "")
-        except OSError as failure:
-            log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
-            return False
         youngest = self._queue.generations_of(pending.key)[-1]
+        if youngest is pending or not pending.may_have_landed:
+            try:
+                await self._journal.end(pending.number, "")
+            except OSError as failure:
+                log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
+                return False
+            youngest = self._queue.generations_of(pending.key)[-1]
         if youngest is pending:
             self._files.forget(pending, PendingState.DROPPED)
         else:

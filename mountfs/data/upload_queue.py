@@ -138,6 +138,8 @@ class UploadQueue:
         try:
             await attempt(pending)
         finally:
+            if pending.state is PendingState.UPLOADING:  # the mount ends
+                pending.set_state(PendingState.HELD)
             self.in_flight -= 1
             self._wake.set()
 

@@ -7,6 +7,7 @@ or is dropped, and what remains at the end is in the journal for the next mount.
 
 from __future__ import annotations
 
+import errno
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -110,7 +111,9 @@ class WriteBack:
                 generation,
                 body=body,
                 file=file,
-                replaces=tuple(old.number for old in replaced),
+                # One that may have landed stays there until this one has: after a crash it tells
+                # that what the bucket holds is ours.
+                replaces=tuple(old.number for old in replaced if not old.may_have_landed),
             )
         except BaseException:
             for old in replaced:
@@ -119,6 +122,8 @@ class WriteBack:
         # No await to the end: the journal and this have to say the same.
         pending = Pending(entry, StoredDraft(self._journal, entry), trio.current_time())
         self.files.replace(replaced, pending)
+        for older in self._queue.generations_of(key):
+            pending.may_have_landed |= older.may_have_landed
         self.files.add(pending)
         self._queue.add(pending, self._config.settle_seconds)
         return pending
@@ -136,7 +141,8 @@ class WriteBack:
             expected_etag: as in `Generation`, of the new key.
 
         Raises:
-            OSError: the journal did not take it; nothing has changed.
+            OSError: EBUSY, the store may have it under the old key; or the journal did not take
+                it. Nothing has changed.
 
         Cancellation: nothing has changed.
         """
@@ -144,12 +150,11 @@ class WriteBack:
         if pending is None:
             return False
         await self._stop_all(pending)
-        while pending.may_have_landed and not pending.has_ended:
-            # What is at the old key is not known before an upload has succeeded.
-            self._queue.release(pending)
-            await pending.changed.wait()
         if pending.has_ended:
             return False
+        if pending.may_have_landed:  # what is at the old key only an upload that succeeds can tell
+            self.release(number)
+            raise OSError(errno.EBUSY, "the store does not tell whether it has it")
         old_key = pending.key
         pending.set_state(PendingState.HELD)
         pending.is_moving = True
@@ -193,7 +198,8 @@ class WriteBack:
         pending = self.files.get(number)
         if pending is not None:
             pending.is_moving = False
-            self._queue.release(pending)
+            for each in self._queue.generations_of(pending.key):
+                self._queue.release(each)
 
     async def drop(self, number: int) -> bool:
         """Give *number* up for good: the file was deleted.
@@ -213,6 +219,8 @@ class WriteBack:
             await self._stop_all(pending)
             if pending.has_ended:
                 return True
+            for older in pending.doubtful:
+                await self._journal.end(older.number, "")
             await self._journal.end(number, "")
         except BaseException:
             self._queue.release(pending)
@@ -265,6 +273,8 @@ class WriteBack:
         """
         for each in self._queue.generations_of(pending.key):
             await self._queue.stop(each)
+            if each is pending:  # a younger one is not concerned
+                break
 
     async def _follow(self, pending: Pending, attempts: int, *, is_patient: bool = True) -> Pending:
         """Wait until *pending*, or what has replaced it, has ended or is refused; return that one.

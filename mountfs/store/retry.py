@@ -153,5 +153,6 @@ class Retry:
 
     def _delay_seconds(self, number: int) -> float:
         policy = self._policy
-        longest = policy.first_delay_seconds * 2.0 ** (number - 1)
+        # The exponent is bounded: after a long outage the power would not fit a float.
+        longest = policy.first_delay_seconds * 2.0 ** min(number - 1, 16)
         return self._jitter() * min(longest, policy.max_delay_seconds)

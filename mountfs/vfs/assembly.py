@@ -118,8 +118,9 @@ async def open_vfs(
             )
         reading = Reading(namespace, blocks, control, kernel, drafts, handles)
         filesystem = Filesystem(
-            config, namespace, blocks, control, reading, showing, learner, handles, retiring
-        )
+            config, namespace, blocks, control, reading, showing, learner, handles, retiring,
+            trusts_listings=write.conflict != "fail",
+        )  # fmt: skip
         if staging is None or publisher is None or writing is None or retiring is None:
             yield Vfs(filesystem=filesystem, details=details)
             return

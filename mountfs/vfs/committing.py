@@ -94,15 +94,10 @@ class Committer:
             if file.commit is None:
                 file.commit = Commit()
                 self._nursery.start_soon(self._run, file, file.commit)
-            await self._wait_for(file.commit)
+            await file.commit.wait()
         raise_again(file.error)
         if file.commit is not None and not file.is_unlinked:
-            await self._wait_for(file.commit)  # the content is there, the attributes follow
-
-    @staticmethod
-    async def _wait_for(commit: Commit) -> None:
-        await commit.is_over.wait()
-        raise_again(commit.error)
+            await file.commit.wait()  # the content is there, the attributes follow
 
     async def end_stream(self, file: WrittenFile) -> None:
         """Let *file* have no upload under way; what only the store has becomes its base.
@@ -117,7 +112,7 @@ class Committer:
             if file.ending is None:
                 file.ending = Commit()
                 self._nursery.start_soon(self._run_end_stream, file, file.ending)
-            await self._wait_for(file.ending)
+            await file.ending.wait()
 
     async def recover_dropped(self, file: WrittenFile) -> None:
         """Make what only the store has of *file* readable again.
@@ -194,8 +189,22 @@ class Committer:
             file.is_pinned = False
             self._changes.unpin(file.node.parent, file.node.name)
 
+    async def give_up(self, file: WrittenFile) -> None:
+        """Do what `discard` does; the caller does not hold the lock of the key."""
+        if self.journalling is not None:
+            self.journalling.interrupt(file.node)
+        while True:
+            key = file.node.key
+            async with self._locks.hold(key):
+                if file.node.key == key:
+                    self.discard(file)
+                    return
+
     def discard(self, file: WrittenFile) -> None:
-        """Let the name show again what was stored before; what was written since is given up."""
+        """Let the name show again what was stored before; what was written since is given up.
+
+        The caller holds the lock of the key.
+        """
         node = file.node
         is_shown = not file.is_unlinked and not node.is_detached
         if is_shown:
@@ -237,6 +246,8 @@ class Committer:
         except (StoreError, OSError) as error:
             commit.error = file.error = error
             log.error("%r could not be stored: %s", file.node.key, error)
+            if not file.handle_count:  # nobody else is told
+                self.lost_count += 1
         except Exception as error:  # a bug must not end the mount
             log.exception("%r could not be stored", file.node.key)
             commit.error = file.error = OSError(errno.EIO, f"internal error: {error!r}")

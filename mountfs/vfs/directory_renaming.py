@@ -18,9 +18,10 @@ from mountfs.errors import StoreError
 from mountfs.keys import KEY_MAX_BYTES, sort_key
 from mountfs.meta.subtree import SubtreeTooLargeError
 from mountfs.objects import ObjectId, ObjectInfo
+from mountfs.vfs.written_file import note_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sized
+    from collections.abc import Collection, Iterable, Iterator
 
     from mountfs.meta.node import Directory, File, Node
     from mountfs.vfs.bucket import Bucket
@@ -66,8 +67,8 @@ class DirectoryRenaming:
         self._committer = committer
         self._movable = movable
         self._naming = naming
-        self._leftovers: dict[str, set[str]] = {}
-        """The keys of copies that renames which have failed may have left, by the new prefix."""
+        self._leftovers: dict[str, dict[str, set[str]]] = {}
+        """What renames that have failed may have left, by the new prefix: ETags by key."""
 
     async def rename(
         self, node: Directory, new_parent: Directory, new_name: bytes, target: Directory | None
@@ -110,10 +111,6 @@ class DirectoryRenaming:
         bucket.changes.pin(old_parent, old_key)
         bucket.changes.pin(new_parent, new_key)
         try:
-            # What is there when this fails does not stand in the way of the next attempt.
-            self._leftovers[new_prefix] = {
-                new_prefix + source.key[len(old_prefix) :] for source in objects
-            }
             copied = await self._copy_all(objects, old_prefix, new_prefix, target)
             # From the first delete on there is no way back.
             with trio.CancelScope(shield=True):
@@ -125,9 +122,10 @@ class DirectoryRenaming:
                 self._note_copied(node, copied)
                 failed = await bucket.store.delete_many([info.key for info in objects])
                 if failed:
-                    await self._move_back(node, old_parent, old_name, failed)
+                    self._note_leftovers(new_prefix, copied.values())
+                    await self._move_back(node, old_parent, old_name, objects, failed)
                     raise next(iter(failed.values()))
-                del self._leftovers[new_prefix]
+                self._leftovers.pop(new_prefix, None)
                 await self._naming.keep_directory(old_parent)
         finally:
             bucket.changes.unpin(old_parent, old_key)
@@ -142,9 +140,10 @@ class DirectoryRenaming:
         """
         if not await self._bucket.namespace.has_children(target) and target.is_empty:
             return
-        left = self._leftovers.get(target.prefix, set())
-        found = {info.key for info in await self._list(target)} if left else {""}
-        if not found <= left or self._movable.written_below(target.prefix):
+        left = self._leftovers.get(target.prefix, {})
+        found = await self._list(target) if left else []
+        is_ours = bool(found) and all(info.etag in left.get(info.key, ()) for info in found)
+        if not is_ours or self._movable.written_below(target.prefix):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         for node in _bottom_up(target):
             self._bucket.changes.remove(node)
@@ -197,11 +196,25 @@ class DirectoryRenaming:
             if errors:
                 raise errors[0]
         except BaseException:
-            if target is None:
-                with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-                    await self._bucket.store.delete_many(copied)
+            await self._clean_up(new_prefix, copied, is_new=target is None)
             raise
         return copied
+
+    async def _clean_up(self, new_prefix: str, copied: dict[str, Copied], *, is_new: bool) -> None:
+        """Remove the copies of a rename that has failed, if their directory *is_new*.
+
+        What stays does not stand in the way of the next attempt.
+        """
+        self._note_leftovers(new_prefix, copied.values())
+        if is_new:
+            with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+                if not await self._bucket.store.delete_many(copied):
+                    del self._leftovers[new_prefix]
+
+    def _note_leftovers(self, new_prefix: str, copies: Iterable[Copied]) -> None:
+        left = self._leftovers.setdefault(new_prefix, {})
+        for copy in copies:
+            left.setdefault(copy.info.key, set()).add(copy.info.etag)
 
     async def _move_in_journal(
         self, old_prefix: str, new_prefix: str, copied: dict[str, Copied]
@@ -224,11 +237,16 @@ class DirectoryRenaming:
             raise
 
     async def _move_back(
-        self, node: Directory, old_parent: Directory, old_name: bytes, failed: Sized
+        self,
+        node: Directory,
+        old_parent: Directory,
+        old_name: bytes,
+        objects: list[ObjectInfo],
+        failed: Collection[str],
     ) -> None:
-        """Show *node* under its old name, where *failed* are still; all are at the new place.
+        """Show *node* under its old name, where *failed* of *objects* are still.
 
-        Repeating the rename helps.
+        All of them are at the new place. Repeating the rename helps.
         """
         new_prefix = node.prefix
         self._bucket.changes.move(node, old_parent, old_name)
@@ -238,8 +256,11 @@ class DirectoryRenaming:
         )  # fmt: skip
         for file in _files_below(node):
             self._bucket.namespace.note_stale(file)
+        left = {info.key: info.etag for info in objects if info.key in failed}
         for file in self._movable.written_below(node.prefix):
-            await self._movable.move_in_journal(file, file.key, "")
+            etag = left.get(file.key, "")
+            note_stored(file, etag)
+            await self._movable.move_in_journal(file, file.key, etag)
 
     def _note_copied(self, top: Directory, copied: dict[str, Copied]) -> None:
         """Let all files below *top* be the versions that the copies are.

@@ -1,6 +1,7 @@
 """rename of a file: one copy by the store and one delete, or none at all if it was not published.
 
-Whatever fails before the delete, the old name is as it was.
+Whatever fails before the delete, the old name is as it was. If the delete fails, both names show
+it: what was replaced is gone by then, and the rename can be repeated.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import trio
 from mountfs.errors import ObjectNotFoundError, PreconditionFailedError
 from mountfs.meta.node import File
 from mountfs.vfs.movable import etag_at, may_be_stored
-from mountfs.vfs.written_file import note_deleted, written_of
+from mountfs.vfs.written_file import note_stored, written_of
 
 if TYPE_CHECKING:
     from mountfs.meta.node import Directory
@@ -104,7 +105,7 @@ class FileRenaming:
         with trio.CancelScope(shield=True):
             if may_be_stored(node):  # an older version, or what it has replaced
                 await self._bucket.store.delete(node.key)
-                note_deleted(node)
+                note_stored(node, "")
             await self._movable.move_in_journal(node, new_key, expected_etag)
             await self._move_node(node, new_parent, new_name, expected_etag, None)
 

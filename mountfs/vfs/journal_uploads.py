@@ -93,25 +93,36 @@ class JournalUploads:
                 pending.draft, edition, pending.set_interruptible
             )
         except PreconditionFailedError:
-            found = await self._find_landed(pending, key)
-            if found is None:
+            landed = await self._find_landed(pending, key)
+            if landed is None:
                 if expected_etag is None:
                     raise
                 return await self._keep_both(pending, edition, file)
-            info = found
+            found, info = landed
+            if found is not pending:  # an older one: now this one takes its place
+                info = await self._bucket.publisher.publish(
+                    pending.draft,
+                    replace(edition, expected_etag=info.etag),
+                    pending.set_interruptible,
+                )
         self._note_published(file, pending, info, headers)
         return await self._save_late_attributes(file, info)
 
-    async def _find_landed(self, pending: Pending, key: str) -> ObjectInfo | None:
-        """Return the object that an earlier attempt has made, whose answer was lost."""
+    async def _find_landed(self, pending: Pending, key: str) -> tuple[Pending, ObjectInfo] | None:
+        """Return the object that an earlier attempt has made, whose answer was lost.
+
+        And the generation that it is: *pending*, or an older one.
+        """
         if not pending.may_have_landed:
             return None
         try:
             found = await self._bucket.store.head(key)
         except ObjectNotFoundError:
             return None
-        is_own = await is_own_content(self._bucket.store, pending.draft, found)
-        return found if is_own else None
+        for generation in (pending, *reversed(pending.doubtful)):
+            if await is_own_content(self._bucket.store, generation.draft, found):
+                return generation, found
+        return None
 
     async def _save_late_attributes(self, file: WrittenFile, info: ObjectInfo) -> ObjectInfo:
         """Let the store have what was set during the upload of *info*; return what it has then."""

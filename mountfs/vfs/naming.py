@@ -24,7 +24,7 @@ from mountfs.vfs.new_attributes import NewAttributes
 from mountfs.vfs.showing import saved_attributes
 from mountfs.vfs.symlink import encode_target
 from mountfs.vfs.upload_headers import headers_for_content, headers_for_directory
-from mountfs.vfs.written_file import note_deleted
+from mountfs.vfs.written_file import note_stored
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -174,7 +174,7 @@ class Naming:
                 with trio.CancelScope(shield=True):
                     if await self._preserver.hold(node):
                         await bucket.store.delete(node.key)
-                        note_deleted(node)
+                        note_stored(node, "")
                     # Not before: what was refused must still be published.
                     await self._preserver.withdraw(node)
                     await self._preserver.detach(node)

@@ -53,7 +53,7 @@ class Retiring:
 
         Who has it open goes on to get the error; who looks again does not.
         """
-        self._committer.discard(file)
+        await self._committer.give_up(file)
         await self._kernel.invalidate_entry(file.node.parent.number, file.node.name)
 
     def retire_soon(self, file: WrittenFile) -> None:
@@ -75,7 +75,6 @@ class Retiring:
                 await self._committer.settle(file)
             except (StoreError, OSError) as error:
                 log.error("%r was lost: it could not be stored: %s", file.node.key, error)
-                self._committer.lost_count += 1
         while file.commit is not None:  # of a file that was removed meanwhile, or has failed
             await file.commit.is_over.wait()
         if file.handle_count or (file.stored is not None and file.error is None):
@@ -84,7 +83,7 @@ class Retiring:
         if file.is_unlinked and file.error is None and is_known:
             return  # still open to be read; `forget` comes
         if file.error is not None:
-            self._committer.discard(file)
+            await self._committer.give_up(file)
             await self._release_content(file)
             if is_known:
                 # Its pages and its size are those of what was written. Who has it open gets the

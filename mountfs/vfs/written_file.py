@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
+from mountfs.errors import raise_again
 from mountfs.objects import ObjectId
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Commit:
     def __init__(self) -> None:
         self.is_over = trio.Event()
         self.error: Exception | None = None
+
+    async def wait(self) -> None:
+        """Return when it has ended; raise why it failed, if it did."""
+        await self.is_over.wait()
+        raise_again(self.error)
 
 
 class WrittenFile:
@@ -153,11 +159,11 @@ class WrittenFile:
         self.generation = generation
 
 
-def note_deleted(node: File) -> None:
-    """Note that the store has no object any more where *node* is shown."""
+def note_stored(node: File, etag: str) -> None:
+    """Note what the store has where *node* is shown; empty for nothing."""
     file = written_of(node)
     if file is not None:
-        file.expected_etag = ""
+        file.expected_etag = etag
 
 
 def written_of(node: File) -> WrittenFile | None:

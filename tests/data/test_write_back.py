@@ -207,16 +207,19 @@ async def test_a_rename_while_only_parts_are_sent_starts_again(
         assert b"x" == await s.read("final")
 
 
-async def test_a_rename_after_an_unknown_outcome_waits_until_it_is_known(
+async def test_a_rename_while_it_is_not_known_whether_the_store_has_it_is_refused(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """The object may be there under the old name."""
+    """The object may be there under the old name, where it is published again."""
     async with opened(tmp_path) as s:
         s.publisher.errors = [StoreUnavailableError("no answer")]
         pending = await s.commit("tmp", b"x")
         while not pending.may_have_landed:
             await pending.changed.wait()
-        assert not await s.write_back.rename(pending.number, "final")
+        with pytest.raises(OSError, match="does not tell") as caught:
+            await s.write_back.rename(pending.number, "final")
+        assert errno.EBUSY == caught.value.errno
+        await s.write_back.drain()
         assert b"x" == await s.read("tmp")
 
 
