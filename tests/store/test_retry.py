@@ -178,3 +178,12 @@ async def test_a_store_that_is_being_started_again_is_waited_for(
     with pytest.raises(StoreUnavailableError, match="refused"):
         await retry.run(attempts, "COMPLETE", "key", size_bytes=1 << 30, grace_seconds=120.0)
     assert 55 < trio.current_time() - started <= 60
+
+
+async def test_pauses_are_bounded_however_many_there_were(autojump_clock: MockClock) -> None:
+    """With ``--deadline 1d`` a store may be away for more attempts than double to a float."""
+    policy = RetryPolicy(max_attempts=10_000, deadline_seconds=86_400, attempt_seconds=20)
+    retry, _ = make_retry(policy, jitter=lambda: 0.5)
+    attempts = Attempts(*[StoreUnavailableError("refused")] * 2000)
+    assert "answer" == await retry.run(attempts, "PUT", "key")
+    assert 2.5 == pytest.approx(attempts.times[-1] - attempts.times[-2])

@@ -4,15 +4,17 @@ import errno
 import os
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import trio
 import trio.testing
 
+from mountfs import filesystem
 from mountfs.data.config import WriteConfig
 from mountfs.errors import PreconditionFailedError
 from mountfs.store.fake import FakeStore
-from tests.vfs.opened import look_up, opening_vfs
+from tests.vfs.opened import ROOT, look_up, opening_vfs
 from tests.vfs.program import CALLER, Program, arrive, contents, relent
 from tests.virtual_time import settled
 
@@ -144,3 +146,21 @@ async def test_two_conflicts_of_one_second_are_both_kept_with_write_back(
             assert f"theirs {number}".encode() == await program.load(b"model.pt")
     assert sorted([b"ours 1", b"ours 2", b"theirs 2"]) == sorted(contents(store).values())
     assert b"theirs 2" == store.bucket.read("model.pt")
+
+
+async def test_who_replaces_a_file_with_conflict_fail_replaces_what_is_there_by_then(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """A listing does not tell whether there is one: another host has made it since."""
+    store = FakeStore()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    async with opening_vfs(store, tmp_path, write=WriteConfig(conflict="fail")) as vfs:
+        program = Program(vfs)
+        assert [] == await program.names()
+        store.bucket.put("f", b"theirs")
+        with mock.patch.object(filesystem, "is_replacing", return_value=True):
+            assert vfs.filesystem.lookup_if_ready(ROOT, b"f", os.getpid()) is None
+        handle = await program.open_to_write(b"f", flags=flags)
+        await program.write(handle, 0, b"ours")
+        await program.close(handle)
+    assert {"f": b"ours"} == contents(store)

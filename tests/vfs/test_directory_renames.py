@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,20 @@ import trio.testing
 from mountfs.errors import AccessDeniedError
 from mountfs.store.fake import FakeStore
 from tests.vfs.opened import ROOT, look_up, opening_vfs
-from tests.vfs.program import CALLER, Program, arrive, contents, relent, slow_down
+from tests.vfs.program import CALLER, Program, arrive, contents, refuse, relent, slow_down
+from tests.vfs.write_back import (
+    CAUTIOUS_WRITE_BACK,
+    LONG_SECONDS,
+    WRITE_BACK,
+    killed,
+    recover_from,
+    save_again,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mountfs.data.config import WriteConfig
 
 
 NAMES = [f"f{number}".encode() for number in range(6)]
@@ -28,6 +39,12 @@ def one_directory() -> FakeStore:
     for name in NAMES:
         store.bucket.put(f"old/{name.decode()}", b"x")
     return store
+
+
+async def make_directory(program: Program, name: bytes) -> int:
+    """Make *name* and return its inode number."""
+    await program.changes.make_directory(ROOT, name, 0o755, 0, CALLER)
+    return await look_up(program.vfs, name)
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["not listed before", "listed before"])
@@ -58,8 +75,7 @@ async def test_who_lists_the_target_while_objects_are_copied_there_hides_nothing
     store = one_directory()
     async with opening_vfs(store, tmp_path) as vfs:
         program = Program(vfs)
-        await program.changes.make_directory(ROOT, b"new", 0o755, 0, CALLER)
-        new = await look_up(vfs, b"new")
+        new = await make_directory(program, b"new")
         await trio.sleep(TTL_SECONDS)
         is_copying = slow_down(store, lambda request: request.kind == "COPY", seconds=10.0)
         async with trio.open_nursery() as nursery:
@@ -87,3 +103,48 @@ async def test_a_directory_rename_that_fails_takes_its_copies_back(
         relent(store)
         assert NAMES == await program.names(await look_up(vfs, b"old"))
     assert [f"old/{name.decode()}" for name in NAMES] == sorted(contents(store))
+
+
+async def test_what_a_failed_rename_had_meant_to_copy_hides_no_file_of_that_name(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """Somebody makes the new directory later, and it is not empty."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        await program.save(b"x", b"of old", await make_directory(program, b"old"))
+        refuse(store, AccessDeniedError("no"), "COPY")
+        with pytest.raises(AccessDeniedError):
+            await program.rename(b"old", b"new")
+        relent(store)
+        await program.save(b"x", b"precious", await make_directory(program, b"new"))
+        await trio.sleep(TTL_SECONDS)
+        with pytest.raises(OSError, match="not empty") as caught:
+            await program.rename(b"old", b"new")
+        assert errno.ENOTEMPTY == caught.value.errno
+    assert b"precious" == contents(store)["new/x"]
+
+
+@pytest.mark.parametrize("write", [WRITE_BACK, CAUTIOUS_WRITE_BACK], ids=["overwrite", "fail"])
+async def test_a_file_that_waits_in_a_directory_whose_rename_fails_is_no_conflict(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, write: WriteConfig
+) -> None:
+    """It replaces its own older version, which could not be deleted; also after a kill."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path / "cache", write=write) as vfs:
+        program = Program(vfs)
+        directory = await make_directory(program, b"d")
+        await program.save(b"f", b"old", directory)
+        await program.changes.sync_all()
+        await save_again(program, b"f", b"newer", directory)
+        refuse(store, AccessDeniedError("no"), "DELETE", "DELETE_MANY")
+        with pytest.raises(AccessDeniedError):
+            await program.rename(b"d", b"e")
+        relent(store)
+        assert b"old" == contents(store)["d/f"]
+        left = killed(store, tmp_path / "cache", tmp_path / "killed")
+        await trio.sleep(LONG_SECONDS)
+        assert b"newer" == contents(store)["d/f"]
+        assert b"newer" == await program.load(b"f", directory)
+    await recover_from(tmp_path / "killed", left)
+    assert b"newer" == contents(left)["d/f"]

@@ -1,21 +1,33 @@
-"""An upload that waits for the lock of its key while a younger version of the file is saved."""
+"""Uploads of one key while a younger version is saved there, or another file gets its name."""
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
+import trio
+import trio.testing
 
+from mountfs.data.journal import Journal
+from mountfs.errors import AccessDeniedError
 from mountfs.store.fake import FakeStore
+from tests.vfs.inside import journalled_files
 from tests.vfs.opened import opening_vfs
-from tests.vfs.program import Program, contents
-from tests.vfs.write_back import CAUTIOUS_WRITE_BACK, WRITE_BACK, save_again, slow_disk
+from tests.vfs.program import Program, contents, refuse, relent, slow_down
+from tests.vfs.write_back import (
+    CAUTIOUS_WRITE_BACK,
+    LONG_SECONDS,
+    WRITE_BACK,
+    save_again,
+    slow_disk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
-
-    import trio.testing
 
     from mountfs.data.config import WriteConfig
 
@@ -74,3 +86,51 @@ async def test_an_older_version_does_not_come_back_under_a_name_that_is_gone(
         await save_twice(program)
         expected = await act(program)
     assert expected == letters(store)
+
+
+async def test_a_version_that_was_held_back_with_an_older_one_goes_up_with_it(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The older one could not be ended, and then a removal, for which both wait, is refused."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"zero")
+        await program.changes.sync_all()
+        await save_again(program, b"f", b"one")
+        broken = OSError(errno.EIO, "broken")
+        with mock.patch.object(Journal, "end", side_effect=broken) as end:
+            with slow_disk():
+                await save_again(program, b"f", NEW)
+            await trio.sleep(0.1)
+            assert end.called
+            refuse(store, AccessDeniedError("no"), "DELETE")
+            with pytest.raises(AccessDeniedError):
+                await program.unlink(b"f")
+            relent(store)
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": b"n"} == letters(store)
+        assert {} == journalled_files(vfs)
+
+
+async def test_a_file_that_replaces_one_whose_upload_becomes_due_is_uploaded(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The rename has both names while the store deletes what the file had been; then fsync."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"a", b"old")
+        await program.changes.sync_all()
+        slow_down(store, lambda request: request.kind == "DELETE", seconds=2.0)
+        await program.save(b"b", b"replaced")
+        handle = await program.open_to_write(b"a", flags=os.O_WRONLY | os.O_TRUNC)
+        await program.write(handle, 0, b"new")
+        await program.changes.flush(handle)
+        await program.rename(b"a", b"b")
+        with trio.fail_after(LONG_SECONDS):
+            await program.changes.fsync(handle)
+        program.changes.release_writer(handle)
+        await trio.sleep(LONG_SECONDS)
+        assert {"b": b"new"} == contents(store)
+        assert {} == journalled_files(vfs)

@@ -2,20 +2,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 import trio.testing
 
-from mountfs.data.config import WriteConfig
 from mountfs.store.fake import FakeStore
 from tests.vfs.opened import opening_vfs
 from tests.vfs.program import Program, arrive, contents, relent, slow_down
+from tests.vfs.write_back import WRITE_BACK, save_again
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from mountfs.store.fake import Request
 
-WRITE_BACK = WriteConfig(write_back=True)
 PART = 64 * 1024
 
 
@@ -86,3 +87,36 @@ async def test_an_upload_that_was_interrupted_is_made_again(
         relent(store)
     assert {"large": data} == contents(store)
     assert 1 == store.requests["ABORT_UPLOAD"]
+
+
+async def remove(program: Program) -> None:
+    """Remove ``a``."""
+    await program.unlink(b"a")
+
+
+async def rename(program: Program) -> None:
+    """Rename ``a``."""
+    await program.rename(b"a", b"b")
+
+
+@pytest.mark.parametrize("act", [remove, rename])
+async def test_the_mount_ends_while_the_name_of_a_file_goes_that_is_to_be_uploaded(
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    act: Callable[[Program], Awaitable[None]],
+) -> None:
+    """From its first delete on that cannot be cancelled, and the upload is never made."""
+    store = FakeStore()
+    with trio.CancelScope() as mount:
+        async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+            program = Program(vfs)
+            await program.save(b"a", b"old")
+            await program.changes.sync_all()
+            await save_again(program, b"a", b"new")
+            is_deleting = slow_down(store, lambda request: request.kind == "DELETE", seconds=3.0)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(act, program)
+                await arrive(is_deleting)
+                await trio.sleep(2.0)  # the upload comes due
+                mount.cancel()
+    assert mount.cancelled_caught

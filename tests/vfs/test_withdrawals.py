@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import errno
-import shutil
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import pytest
 import trio
 import trio.testing
 
-from mountfs.data.budget import Budget
-from mountfs.data.journal import Journal
-from mountfs.data.publisher import open_publisher
-from mountfs.data.staging_directory import StagingConfig, open_staging
-from mountfs.data.upload_record import open_upload_record
 from mountfs.errors import StoreUnavailableError
 from mountfs.store.fake import FakeStore
-from mountfs.vfs.recovery import recover
 from tests.vfs.opened import opening_vfs
 from tests.vfs.program import Program, arrive, contents, refuse, relent, slow_down
-from tests.vfs.write_back import WRITE_BACK, failing_disk, save_again
+from tests.vfs.write_back import (
+    WRITE_BACK,
+    failing_disk,
+    killed,
+    recover_from,
+    save_again,
+    slow_ends,
+)
 from tests.virtual_time import settled
 
 if TYPE_CHECKING:
@@ -63,26 +62,12 @@ async def test_a_file_is_not_lost_when_the_journal_refuses_to_let_it_replace_ano
     assert b"precious" in contents(store).values()
 
 
-async def recover_from(directory: Path, store: FakeStore) -> None:
-    """Do what the next mount does before it is one, with the staging directory of a dead one."""
-    async with open_staging(StagingConfig(directory=str(directory)), "fake") as staging:
-        with open_upload_record(staging.path) as uploads:
-            async with open_publisher(store, Budget(64 << 20), uploads) as publisher:
-                await recover(staging, store, publisher, lambda report: None)
-
-
 async def test_a_file_whose_removal_has_returned_does_not_come_back_after_a_kill(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
     """Also if it was killed when the journal was still to note that it had been uploaded."""
     store = FakeStore()
-    end = Journal.end
-
-    async def end_slowly(journal: Journal, number: int, etag: str) -> None:
-        await trio.sleep(5.0)  # others have much to sync
-        await end(journal, number, etag)
-
-    with mock.patch.object(Journal, "end", end_slowly):
+    with slow_ends(5.0):  # others have much to sync
         async with opening_vfs(store, tmp_path / "cache", write=WRITE_BACK) as vfs:
             program = Program(vfs)
             await program.save(b"f", b"content")
@@ -91,9 +76,9 @@ async def test_a_file_whose_removal_has_returned_does_not_come_back_after_a_kill
             assert {"f": b"content"} == contents(store)
             await program.unlink(b"f")
             assert {} == contents(store)
-            shutil.copytree(tmp_path / "cache", tmp_path / "killed")
-    await recover_from(tmp_path / "killed", store)
-    assert {} == contents(store)
+            left = killed(store, tmp_path / "cache", tmp_path / "killed")
+    await recover_from(tmp_path / "killed", left)
+    assert {} == contents(left)
 
 
 async def test_a_file_that_was_being_renamed_is_there_after_a_kill(
@@ -110,11 +95,7 @@ async def test_a_file_that_was_being_renamed_is_there_after_a_kill(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(program.rename, b"a", b"b")
             await arrive(is_deleting)
-            shutil.copytree(tmp_path / "cache", tmp_path / "killed")
-            killed_contents = contents(store)
+            left = killed(store, tmp_path / "cache", tmp_path / "killed")
         relent(store)
-    killed = FakeStore()
-    for key, content in killed_contents.items():
-        killed.bucket.put(key, content)
-    await recover_from(tmp_path / "killed", killed)
-    assert contents(killed) in ({"a": b"new"}, {"b": b"new"})
+    await recover_from(tmp_path / "killed", left)
+    assert contents(left) in ({"a": b"new"}, {"b": b"new"})

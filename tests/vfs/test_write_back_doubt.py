@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,14 +19,20 @@ from tests.vfs.write_back import (
     LONG_SECONDS,
     WRITE_BACK,
     append,
+    killed,
     lose_first_answer,
+    recover_from,
     save_again,
+    slow_disk,
+    slow_ends,
 )
 from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from mountfs.data.config import WriteConfig
 
 
 BASE = b"base" * 1000
@@ -147,3 +154,59 @@ async def test_an_older_version_that_may_be_in_the_store_does_not_stay_there(
         await save_again(program, b"f", b"two")
         expected = await act(program)
     assert expected == contents(store)
+
+
+@pytest.mark.parametrize("write", [WRITE_BACK, CAUTIOUS_WRITE_BACK], ids=["overwrite", "fail"])
+async def test_an_exclusive_file_whose_first_answer_is_lost_is_no_conflict_for_a_younger_version(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, write: WriteConfig
+) -> None:
+    """What the store has is the older version, not somebody else's file."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=write) as vfs:
+        program = Program(vfs)
+        handle = await program.create(b"f", flags=os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        await program.write(handle, 0, b"one")
+        await program.close(handle)
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        await save_again(program, b"f", b"second")
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": b"second"} == contents(store)
+        assert b"second" == await program.load(b"f")
+
+
+async def test_an_older_version_whose_answer_was_lost_is_no_conflict_after_a_kill(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The replay has a younger one for its place, and still knows it."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path / "cache", write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        await save_again(program, b"f", b"second")
+        assert {"f": b"one"} == contents(store)
+        left = killed(store, tmp_path / "cache", tmp_path / "killed")
+    await recover_from(tmp_path / "killed", left)
+    assert {"f": b"second"} == contents(left)
+
+
+async def test_a_rename_returns_while_an_older_version_that_may_be_in_the_store_is_ended(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """It waits for no upload that needs the names which it has itself."""
+    store = FakeStore()
+    large = b"2" * (3 << 19)
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"tmp", b"one")
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        with slow_ends(0.02):
+            with slow_disk():  # the second attempt comes due, and waits for the close
+                await save_again(program, b"tmp", large)
+            await program.rename(b"tmp", b"final")
+        await trio.sleep(LONG_SECONDS)
+        assert {"final": large} == contents(store)
+        assert {} == journalled_files(vfs)

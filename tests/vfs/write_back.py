@@ -1,23 +1,33 @@
-"""What the tests of ``--write-back`` share: saving again, answers that get lost, and disks."""
+"""What the tests of ``--write-back`` share: saving again, answers that get lost, disks, kills."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import trio
 
+from mountfs.data.budget import Budget
 from mountfs.data.config import WriteConfig
+from mountfs.data.journal import Journal
+from mountfs.data.publisher import open_publisher
 from mountfs.data.staged_bytes import StagedBytes
-from mountfs.store.fake import LostAnswer
+from mountfs.data.staging_directory import StagingConfig, open_staging
+from mountfs.data.upload_record import open_upload_record
+from mountfs.store.fake import FakeStore, LostAnswer
+from mountfs.vfs.recovery import recover
+from tests.vfs.opened import ROOT
+from tests.vfs.program import contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from mountfs.errors import StoreError
-    from mountfs.store.fake import FakeStore, Fault, Request
+    from mountfs.store.fake import Fault, Request
     from tests.vfs.program import Program
 
 WRITE_BACK = WriteConfig(write_back=True)
@@ -30,9 +40,9 @@ SLOW_WRITE_SECONDS = 5.0
 """Of virtual time; longer than a file that was closed waits for its upload."""
 
 
-async def save_again(program: Program, name: bytes, content: bytes) -> None:
+async def save_again(program: Program, name: bytes, content: bytes, parent: int = ROOT) -> None:
     """Do what a shell does for ``>``, on a file that exists."""
-    handle = await program.open_to_write(name, flags=os.O_WRONLY | os.O_TRUNC)
+    handle = await program.open_to_write(name, parent, flags=os.O_WRONLY | os.O_TRUNC)
     try:
         await program.write(handle, 0, content)
     finally:
@@ -93,3 +103,34 @@ def slow_disk(*, fast_writes: int = 0) -> Iterator[trio.Event]:
 
     with mock.patch.object(StagedBytes, "write", write_slowly):
         yield is_writing
+
+
+@contextmanager
+def slow_ends(seconds: float) -> Iterator[None]:
+    """Let the journal take *seconds*, in this block, to note that something has ended."""
+    end = Journal.end
+
+    async def end_slowly(journal: Journal, number: int, etag: str) -> None:
+        with trio.CancelScope(shield=True):  # as a sync of the disk is
+            await trio.sleep(seconds)
+        await end(journal, number, etag)
+
+    with mock.patch.object(Journal, "end", end_slowly):
+        yield
+
+
+def killed(store: FakeStore, directory: Path, copy: Path) -> FakeStore:
+    """Leave in *copy* what a mount leaves in *directory* that is killed now; return its store."""
+    shutil.copytree(directory, copy)
+    left = FakeStore()
+    for key, content in contents(store).items():
+        left.bucket.put(key, content)
+    return left
+
+
+async def recover_from(directory: Path, store: FakeStore) -> None:
+    """Do what the next mount does before it is one, with the staging directory of a dead one."""
+    async with open_staging(StagingConfig(directory=str(directory)), "fake") as staging:
+        with open_upload_record(staging.path) as uploads:
+            async with open_publisher(store, Budget(64 << 20), uploads) as publisher:
+                await recover(staging, store, publisher, lambda report: None)
