@@ -246,12 +246,12 @@ class Committer:
         except (StoreError, OSError) as error:
             commit.error = file.error = error
             log.error("%r could not be stored: %s", file.node.key, error)
-            if not file.handle_count:  # nobody else is told
-                self.lost_count += 1
         except Exception as error:  # a bug must not end the mount
             log.exception("%r could not be stored", file.node.key)
             commit.error = file.error = OSError(errno.EIO, f"internal error: {error!r}")
         finally:
+            if file.error is not None and not file.handle_count:  # nobody else is told
+                self.lost_count += 1
             file.commit = None
             commit.is_over.set()
         await self._give_back_space(file)
