@@ -37,6 +37,7 @@ from mountfs.fuse.device import SessionConfig
 from mountfs.fuse.last_close import LastClose
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.session import Session, open_session
+from mountfs.fuse.written_pages import WrittenPages
 from mountfs.log import open_log, place_of
 from mountfs.meta.namespace import open_namespace
 from mountfs.mounts import read_mounts, top_mount_at
@@ -237,7 +238,7 @@ async def _build(
             staging,
             publisher,
             control,
-            session,
+            session.notifier,
         )
     )
     control.figures = [
@@ -278,7 +279,8 @@ async def _serve(
     async with trio.open_nursery() as nursery:
 
         async def serve(task_status: trio.TaskStatus[None]) -> None:
-            await session.serve(_make_operations(config, vfs), task_status=task_status)
+            operations = _make_operations(config, session, vfs)
+            await session.serve(operations, task_status=task_status)
             nursery.cancel_scope.cancel()
 
         await nursery.start(serve)
@@ -296,10 +298,11 @@ def _spare_garbage_collections() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 10, 10)
 
 
-def _make_operations(config: MountConfig, vfs: Vfs) -> Operations:
+def _make_operations(config: MountConfig, session: Session, vfs: Vfs) -> Operations:
     changes = None
     if vfs.changes is not None:
-        changes = ChangeOperations(vfs.changes, LastClose(config.mountpoint))
+        pages = WrittenPages(session.notifier.drop_pages)
+        changes = ChangeOperations(vfs.changes, LastClose(config.mountpoint), pages)
     return Operations(vfs.filesystem, vfs.filesystem.reading, changes, vfs.details)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from mountfs.data.budget import Budget
     from mountfs.data.draft_reader import ReadBase
+    from mountfs.data.draft_room import Sender
     from mountfs.data.staging_file import StagingFile
 
 
@@ -80,17 +81,17 @@ class Draft:
         return self._content.held_bytes
 
     @property
-    def expects_room(self) -> Callable[[], bool] | None:
-        """Return what tells whether memory is about to come free because parts are being sent.
+    def sender(self) -> Sender | None:
+        """Return who sends its parts while it is written; None if nobody does.
 
-        A writer waits for it then; otherwise the draft is spilled when memory is short. Asked
-        again from time to time. Set by who sends; None if nobody does.
+        While memory is about to come free because parts are being sent, a writer waits for it;
+        otherwise the draft is spilled when memory is short.
         """
-        return self._room.expects_room
+        return self._room.sender
 
-    @expects_room.setter
-    def expects_room(self, expects_room: Callable[[], bool] | None) -> None:
-        self._room.expects_room = expects_room
+    @sender.setter
+    def sender(self, sender: Sender | None) -> None:
+        self._room.sender = sender
 
     @property
     def is_frozen(self) -> bool:

@@ -7,10 +7,12 @@ read of it, needs `complete_prefix` first, which makes an object of what was sen
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from mountfs.data.part_plan import stream_part_bytes
 from mountfs.data.upload import OutgoingPart
+from mountfs.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from mountfs.data.draft import Draft
     from mountfs.data.upload import Upload
     from mountfs.objects import Body, ObjectInfo
+
+UNSENT_PARTS = 4
+"""A writer that is so far ahead of the parts on their way waits. That is enough to send the next
+one at once, and memory that is used again soon is in the processor's cache: saving 1 GiB with a
+limit of 1 GiB took 10 % less processor time than with all of its half for drafts full."""
 
 KEPT_PART = 1
 """The part that is never dropped."""
@@ -73,6 +80,18 @@ class Stream:
     def is_sending(self) -> bool:
         """Tell whether a part is on its way: its memory comes free when it has arrived."""
         return self._upload.in_flight > 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether complete parts wait while others are on their way."""
+        allowed_bytes = UNSENT_PARTS * stream_part_bytes(len(self._stops) + 1, self._part_bytes)
+        is_ahead = self._draft.size_bytes - self.sent_to >= allowed_bytes
+        return is_ahead and self.is_sending and not self._is_held
+
+    async def wait_for_part(self) -> None:
+        """Wait until one of the parts on their way has ended; a failure is in `error`."""
+        with contextlib.suppress(StoreError, OSError):
+            await self._upload.wait_for_part()
 
     def hold(self) -> None:
         """Neither send nor drop anything more before the end: somebody may want it here."""

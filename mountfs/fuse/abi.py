@@ -118,6 +118,7 @@ WRITE_KILL_SUIDGID = 1 << 2
 class NotifyCode(IntEnum):
     """What the file system tells the kernel unasked."""
 
+    INVAL_INODE = 2
     INVAL_ENTRY = 3
 
 
@@ -171,6 +172,8 @@ STATFS_OUT = Struct("=QQQQQIIII6I")
 """blocks, bfree, bavail, files, ffree, bsize, namelen, frsize, padding, spare"""
 DIRENT = Struct("=QQII")
 """ino, off (of the next entry), namelen, type; then the name, padded to 8 bytes"""
+INVAL_INODE_OUT = Struct("=Qqq")
+"""ino, off, len"""
 INVAL_ENTRY_OUT = Struct("=QII")
 """parent, namelen, flags; then the name and a NUL"""
 

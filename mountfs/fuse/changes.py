@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mountfs.fuse.last_close import LastClose, Opener
     from mountfs.fuse.protocol import Changes
     from mountfs.fuse.session import Request
+    from mountfs.fuse.written_pages import WrittenPages
 
     Answer = bytes | Awaitable[bytes]
 
@@ -46,9 +47,10 @@ class ChangeOperations:
         handlers: by opcode.
     """
 
-    def __init__(self, changes: Changes, last_close: LastClose) -> None:
+    def __init__(self, changes: Changes, last_close: LastClose, pages: WrittenPages) -> None:
         self._changes = changes
         self._last_close = last_close
+        self._pages = pages
         self.handlers: dict[int, Callable[[Request], Answer]] = {
             Opcode.CREATE: self._create,
             Opcode.WRITE: self._write,
@@ -97,6 +99,7 @@ class ChangeOperations:
     def release(self, handle: int) -> None:
         """Answer a RELEASE of *handle*."""
         self._last_close.forget(handle)
+        self._pages.forget(handle)
         self._changes.release_writer(handle)
 
     def _create(self, request: Request) -> Answer:
@@ -127,6 +130,7 @@ class ChangeOperations:
                 caller = Caller(request.uid, request.gid, request.pid)
                 copy = bytes(body[_WRITE_HEAD_BYTES : _WRITE_HEAD_BYTES + size])
                 return self._write_without_set_id(request.inode, mode, caller, handle, offset, copy)
+        self._pages.note_written(handle, request.inode, offset, offset + size)
         data = body[_WRITE_HEAD_BYTES : _WRITE_HEAD_BYTES + size]
         if self._changes.write_if_ready(handle, offset, data):
             return _pack_written(size, 0)

@@ -27,6 +27,7 @@ from mountfs.fuse.device import SessionConfig, mount_device, unmount_device
 from mountfs.fuse.errno_map import errno_of
 from mountfs.fuse.interrupt import is_interruption_wanted
 from mountfs.fuse.kernel import raise_read_ahead
+from mountfs.fuse.notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -48,12 +49,6 @@ BATCH_REQUESTS = 64
 """Requests answered before other tasks get their turn; fills and time-outs need it too."""
 MAX_READ_AHEAD_BYTES = 16 * 1024 * 1024
 """The kernel takes the smaller of this and what the device is set to."""
-
-NOTIFY_SECONDS = 1.0
-"""A notification takes microseconds, unless a request on the same directory waits for the store."""
-
-NOTIFY_THREADS = 4
-"""Their own, so that notifications that are held back cannot keep `unmount` waiting."""
 
 WANTED_FLAGS = (
     InitFlag.ASYNC_READ
@@ -113,6 +108,7 @@ class Session:
 
     Attributes:
         request_count: requests of the kernel so far.
+        notifier: tells the kernel what it did not ask.
     """
 
     def __init__(self, device: int, config: SessionConfig) -> None:
@@ -122,7 +118,7 @@ class Session:
         self._running: dict[int, tuple[int, trio.CancelScope]] = {}
         self._nursery: trio.Nursery | None = None
         self._is_mounted = True
-        self._notify_limiter = trio.CapacityLimiter(NOTIFY_THREADS)
+        self.notifier = Notifier(device)
 
     async def serve(
         self,
@@ -145,32 +141,11 @@ class Session:
         task_status.started()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self.notifier.drop_forever)
             while await self._answer_batch(operations.handlers, buffer):
                 pass
             self._is_mounted = False
             nursery.cancel_scope.cancel()
-
-    async def invalidate_entry(self, parent: int, name: bytes) -> None:
-        """Make the kernel ask again for *name* in *parent*.
-
-        Only an optimisation: the kernel's caches expire by themselves. In a thread and not for
-        long, since the kernel may hold the notification back until a request on *parent* has been
-        answered.
-        """
-        message = abi.INVAL_ENTRY_OUT.pack(parent, len(name), 0) + name + b"\0"
-        length = abi.OUT_HEADER.size + len(message)
-        header = abi.OUT_HEADER.pack(length, abi.NotifyCode.INVAL_ENTRY, 0)
-
-        def notify() -> None:
-            try:
-                os.write(self._device, header + message)
-            except OSError as error:  # ENOENT: the kernel does not know the entry; nothing to do
-                log.debug("the kernel did not take a notification: %s", error)
-
-        with trio.move_on_after(NOTIFY_SECONDS):
-            await trio.to_thread.run_sync(
-                notify, abandon_on_cancel=True, limiter=self._notify_limiter
-            )
 
     def unmount(self, *, lazy: bool) -> None:
         """Ask the kernel to unmount, upon which `serve` returns; blocks, so call it in a thread.

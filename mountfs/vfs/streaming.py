@@ -86,5 +86,5 @@ class Streaming:
             return  # headers to keep are still being asked for; or the key may become another one
         headers = headers_for_content(node.name, saved_attributes(node))
         stream = file.stream = self._bucket.publisher.begin_stream(draft, node.key, headers)
-        draft.expects_room = lambda: stream.is_sending
+        draft.sender = stream
         stream.pump()

@@ -8,10 +8,12 @@ import pytest
 import trio
 import trio.testing
 
+from mountfs.data.stream import UNSENT_PARTS
 from mountfs.errors import ObjectTooLargeError, PreconditionFailedError
 from tests.data.drafts import Disk, draft_on
 from tests.data.sending import HEADERS, PART, DiskContent, publishing
 from tests.data.test_publisher import edition
+from tests.virtual_time import settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +37,7 @@ class Writing:
         draft = draft_on(self._disk, self.setting.budget, block_bytes=PART)
         self.drafts.append(draft)
         stream = self.setting.publisher.begin_stream(draft, key, HEADERS)
-        draft.expects_room = lambda: stream.is_sending
+        draft.sender = stream
         return draft, stream
 
     async def write(self, key: str, data: bytes) -> None:
@@ -71,6 +73,41 @@ async def test_a_stream_takes_no_more_memory_than_the_limit(
         await s.write("key", data)
         assert s.setting.budget.peak_bytes <= 16 * PART
         assert data == await s.setting.read("key")
+
+
+async def test_a_writer_is_not_far_ahead_of_the_parts_on_their_way(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """However much memory there is: more of it would not make the store faster."""
+    async with writing(tmp_path, limit_bytes=1000 * PART) as s:
+        s.setting.store.concurrency.limit = 3.0
+        draft, stream = s.begin("key")
+        ahead_bytes = 0
+        for at in range(0, 60 * PART, PART // 4):
+            await draft.write(at, bytes(PART // 4))
+            stream.pump()
+            ahead_bytes = max(ahead_bytes, draft.size_bytes - stream.sent_to)
+        assert (UNSENT_PARTS - 1) * PART < ahead_bytes <= (UNSENT_PARTS + 1) * PART
+        await s.setting.publisher.finish(stream, None)
+        assert bytes(60 * PART) == await s.setting.read("key")
+
+
+async def test_a_writer_that_is_ahead_goes_on_when_the_upload_has_failed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Nothing is on its way any more; the failure is told elsewhere."""
+    async with writing(tmp_path, limit_bytes=1000 * PART) as s:
+        s.setting.store.concurrency.limit = 1.0
+        draft, stream = s.begin("key")
+        await draft.write(0, bytes((UNSENT_PARTS + 3) * PART))
+        stream.pump()
+        assert stream.is_behind
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(draft.write, draft.size_bytes, b"more")
+            await settled()
+            assert (UNSENT_PARTS + 3) * PART == draft.size_bytes
+            await stream.abort()
+        assert (UNSENT_PARTS + 3) * PART + 4 == draft.size_bytes
 
 
 async def test_many_streams_take_no_more_memory_than_the_limit(

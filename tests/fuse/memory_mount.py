@@ -18,6 +18,7 @@ from mountfs.fuse.device import SessionConfig, unmount_device
 from mountfs.fuse.last_close import LastClose
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.session import open_session
+from mountfs.fuse.written_pages import WrittenPages
 from tests.fuse.memory_files import MemoryFiles
 
 if TYPE_CHECKING:
@@ -95,10 +96,12 @@ def mounting_memory(
 
     async def serve() -> None:
         config = SessionConfig(mountpoint=str(mountpoint), source="mem", allow_other=allow_other)
-        changes = ChangeOperations(files, LastClose(str(mountpoint)))
-        operations = Operations(cast("Filesystem", files), cast("Reading", files), changes, files)
-        mount.handle_with(operations)
         async with open_session(config) as session, trio.open_nursery() as nursery:
+            pages = WrittenPages(session.notifier.drop_pages)
+            changes = ChangeOperations(files, LastClose(str(mountpoint)), pages)
+            reads = cast("Filesystem", files), cast("Reading", files)
+            operations = Operations(*reads, changes, files)
+            mount.handle_with(operations)
             await nursery.start(session.serve, operations)
             is_ready.set()
 

@@ -24,6 +24,7 @@ from mountfs.fuse.device import SessionConfig, unmount_device
 from mountfs.fuse.last_close import LastClose
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.session import open_session
+from mountfs.fuse.written_pages import WrittenPages
 from mountfs.meta.config import MetadataConfig
 from mountfs.meta.namespace import open_namespace
 from mountfs.vfs.assembly import open_vfs
@@ -119,12 +120,13 @@ def mounting_fake(
                     staging,
                     publisher,
                     NoTexts(),
-                    session,
+                    session.notifier,
                 )
             )
             changes = None
             if vfs.changes is not None:
-                changes = ChangeOperations(vfs.changes, LastClose(str(mountpoint)))
+                pages = WrittenPages(session.notifier.drop_pages)
+                changes = ChangeOperations(vfs.changes, LastClose(str(mountpoint)), pages)
             operations = Operations(vfs.filesystem, vfs.filesystem.reading, changes, vfs.details)
             mount.token = trio.lowlevel.current_trio_token()
             async with trio.open_nursery() as nursery:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mountfs.fuse.written_pages import KEPT_BYTES, STEP_BYTES
 from tests.mount.content import MIB, make_bytes
 from tests.mount.mounted import wait_until
 from tests.mount.write.counting import Counting
@@ -253,6 +255,22 @@ def test_own_writes_are_read_back_without_a_request(sharing: Sharing, proxy: Pro
     assert b"x" * 10_000 == (mount.path / "f").read_bytes()
     assert requests.count(since=mark).keys() <= {"GET"}
     assert requests.count(since=mark)["GET"] <= 1
+
+
+def test_a_large_file_does_not_stay_in_the_page_cache_when_it_is_written(sharing: Sharing) -> None:
+    """It would push out what training reads; and its memory is used again at once instead."""
+    content = make_bytes(KEPT_BYTES + 16 * MIB)
+    mount = sharing()
+    path = mount.path / "f"
+    write_in_pieces(path, content)
+    wait_until(lambda: resident_bytes(path) <= 4 * STEP_BYTES)
+    assert content == path.read_bytes()
+
+
+def resident_bytes(path: Path) -> int:
+    """Return how much of a file is in the kernel's page cache."""
+    command = ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def test_a_directory_costs_a_put_and_a_delete(sharing: Sharing, proxy: Proxy) -> None:
