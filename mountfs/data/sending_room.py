@@ -20,10 +20,10 @@ LOOK_AGAIN_SECONDS = 0.1
 """How often the first in the queue looks again: others give memory back, too, and tell nobody."""
 
 
-SENDING_SHARE = 4
+SENDING_SHARE = 8
 """Bodies get one part in so many of the budget. Fragments and what CRT keeps for itself come on
-top: without a share, saving 2 GiB with a limit of 1 GiB took 1.4 GiB."""
-
+top: without a share, saving 2 GiB with a limit of 1 GiB took 1.4 GiB. And memory that goes round
+quickly is cheap: with one part in eight it was saved in 4 % less time than with one in four."""
 
 class _Waiter:
     """Somebody in the queue; the first one looks again from time to time."""
