@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from mountfs.data import sending_room
 from mountfs.data.stream import UNSENT_PARTS
 from mountfs.errors import ObjectTooLargeError, PreconditionFailedError
 from tests.data.drafts import Disk, draft_on
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
     from mountfs.data.draft import Draft
     from mountfs.data.stream import Stream
     from tests.data.sending import Setting
+
+
+@pytest.fixture(autouse=True)
+def _sending_takes_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 parts four, since a stream of two says little."""
+    monkeypatch.setattr(sending_room, "SENDING_SHARE", 4)
 
 
 class Writing:
