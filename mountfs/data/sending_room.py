@@ -25,6 +25,7 @@ SENDING_SHARE = 8
 top: without a share, saving 2 GiB with a limit of 1 GiB took 1.4 GiB. And memory that goes round
 quickly is cheap: with one part in eight it was saved in 4 % less time than with one in four."""
 
+
 class _Waiter:
     """Somebody in the queue; the first one looks again from time to time."""
 
