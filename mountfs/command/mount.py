@@ -301,7 +301,7 @@ def _spare_garbage_collections() -> None:
 def _make_operations(config: MountConfig, session: Session, vfs: Vfs) -> Operations:
     changes = None
     if vfs.changes is not None:
-        pages = WrittenPages(session.notifier.drop_pages)
+        pages = WrittenPages(session.notifier.drop_pages, vfs.changes.is_alone)
         changes = ChangeOperations(vfs.changes, LastClose(config.mountpoint), pages)
     return Operations(vfs.filesystem, vfs.filesystem.reading, changes, vfs.details)
 

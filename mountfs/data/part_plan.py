@@ -7,6 +7,7 @@ many.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,7 @@ def stream_part_bytes(number: int, part_bytes: int) -> int:
     return min(doubled, _largest_stream_part_bytes(part_bytes))
 
 
+@functools.cache
 def _largest_stream_part_bytes(part_bytes: int) -> int:
     """Return what the last parts of a stream have to have."""
     carried = 0

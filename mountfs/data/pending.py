@@ -44,10 +44,10 @@ class Pending:
         due_at: when it is tried (again), on trio's clock.
         attempts: how often it was tried.
         error: why the last attempt failed; None if there was none, or it has been published.
-        may_have_landed: a request that makes the object has ended without an answer: the store may
-            hold it, or may come to hold it.
+        may_have_landed: a request that makes the object, from this one or an older one of its key,
+            has ended without an answer: the store may hold it, or may come to hold it.
         doubtful: older generations of the key that may have landed; the journal keeps them until
-            this one has.
+            this one has, or has ended otherwise.
         is_interruptible: a cancelled attempt cannot leave an object now; see `set_interruptible`.
         is_stopping: the attempt is to end as soon as it may.
         is_moving: it is about to get another key, or to be dropped: no younger one of its key may
@@ -112,6 +112,11 @@ class Pending:
     def size_bytes(self) -> int:
         """Return the size of the file."""
         return self.entry.record.generation.size_bytes
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Tell whether the store may hold just this one, not only an older one of its key."""
+        return self.may_have_landed and self.attempts > 0
 
     @property
     def is_refused(self) -> bool:

@@ -11,6 +11,8 @@ import trio
 from mountfs.data.pending import Pending, PendingState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mountfs.data.upload_queue import UploadQueue
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,26 @@ WATCH_SECONDS = 10.0
 
 LOG_SECONDS = 10.0
 """Between two lines about attempts that failed: in an outage everything fails, and one says it."""
+
+
+DOUBTFUL_MAX = 3
+"""Older generations of a key that are kept because the store may hold them. In an outage each save
+adds one, and the staging disk must not fill up with them. If the store holds one that is not kept,
+it is taken for somebody else's: both are kept then, and nothing is lost."""
+
+
+def sort_out(replaced: Sequence[Pending]) -> tuple[list[Pending], list[Pending]]:
+    """Return what the journal has to keep of *replaced*, and what it may forget.
+
+    One that may have landed stays there until its successor has: after a crash it tells that what
+    the bucket holds is ours.
+    """
+    doubtful: list[Pending] = []
+    useless: list[Pending] = []
+    for old in replaced:
+        doubtful += old.doubtful
+        (doubtful if old.is_doubtful else useless).append(old)
+    return doubtful[-DOUBTFUL_MAX:], [*doubtful[:-DOUBTFUL_MAX], *useless]
 
 
 class PendingFiles:
@@ -93,14 +115,14 @@ class PendingFiles:
 
     def replace(self, replaced: list[Pending], successor: Pending) -> None:
         """Let *successor* take the place of what was held back for it."""
+        replaced = [old for old in replaced if not old.has_ended]
+        doubtful, _ = sort_out(replaced)
+        successor.doubtful += doubtful
         for old in replaced:
-            if not old.has_ended:
-                old.successor = successor
-                if old.may_have_landed:
-                    successor.may_have_landed = True
-                    successor.doubtful += [*old.doubtful, old]
-                self.replaced_count += 1
-                self.forget(old, PendingState.REPLACED)
+            old.successor = successor
+            successor.may_have_landed |= old.may_have_landed
+            self.replaced_count += 1
+            self.forget(old, PendingState.REPLACED)
 
     def forget(self, pending: Pending, state: PendingState) -> None:
         """Let *pending* end in *state*."""

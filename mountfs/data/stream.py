@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import trio
+
 from mountfs.data.part_plan import stream_part_bytes
 from mountfs.data.upload import OutgoingPart
 from mountfs.errors import StoreError
@@ -84,12 +86,14 @@ class Stream:
     @property
     def is_behind(self) -> bool:
         """Tell whether complete parts wait while others are on their way."""
+        if self._is_held or not self.is_sending or self.error is not None:
+            return False
         allowed_bytes = UNSENT_PARTS * stream_part_bytes(len(self._stops) + 1, self._part_bytes)
-        is_ahead = self._draft.size_bytes - self.sent_to >= allowed_bytes
-        return is_ahead and self.is_sending and not self._is_held
+        return self._draft.size_bytes - self.sent_to >= allowed_bytes
 
     async def wait_for_part(self) -> None:
         """Wait until one of the parts on their way has ended; a failure is in `error`."""
+        await trio.lowlevel.checkpoint()  # whoever waits in a loop must let others go on
         with contextlib.suppress(StoreError, OSError):
             await self._upload.wait_for_part()
 

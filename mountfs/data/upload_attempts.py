@@ -45,6 +45,8 @@ class Attempts:
         self._journal = journal
         self._queue = queue
         self._files = files
+        self._unnoted: list[tuple[Pending, str]] = []
+        """What has ended, with the ETag, and the journal did not take it."""
 
     async def make(self, pending: Pending) -> None:
         """Try once to publish *pending*, and see to what comes then."""
@@ -67,15 +69,44 @@ class Attempts:
         if error is not None and not pending.has_ended:
             await self._note_failure(pending, error)
 
+    async def end(self, pending: Pending, etag: str = "") -> None:
+        """Let the journal forget *pending*, and what was kept because the store may hold it.
+
+        Args:
+            pending: a generation.
+            etag: of the object that it has become; empty if it has become none of its key.
+
+        Raises:
+            OSError: the journal did not take it.
+        """
+        if not etag:  # one that was published ends those by itself
+            for older in pending.doubtful:
+                await self._journal.end(older.number, "")
+        await self._journal.end(pending.number, etag)
+
+    async def note_again(self) -> None:
+        """Let the journal know what it did not take before; what it still does not take waits.
+
+        Otherwise what was published and removed since would come back with the next mount.
+        """
+        unnoted, self._unnoted = self._unnoted, []
+        for pending, etag in unnoted:
+            try:
+                await self.end(pending, etag)
+            except OSError:
+                self._unnoted.append((pending, etag))
+
     async def _finish(self, pending: Pending, info: ObjectInfo) -> None:
         pending.info = info
         pending.error = None
         try:
             etag = info.etag if info.key == pending.key else ""  # it may be a conflict's copy
-            await self._journal.end(pending.number, etag)
+            await self.end(pending, etag)
+            await self.note_again()
         except OSError as error:
             # It is in the bucket. After a crash a replay will look, and find the same bytes there.
             log.warning("the journal cannot note that %r was published: %s", pending.key, error)
+            self._unnoted.append((pending, etag))
         self._files.note_published(pending)
 
     async def _note_failure(self, pending: Pending, error: Exception) -> None:
@@ -105,7 +136,7 @@ class Attempts:
         youngest = self._queue.generations_of(pending.key)[-1]
         if youngest is pending or not pending.may_have_landed:
             try:
-                await self._journal.end(pending.number, "")
+                await self.end(pending)
             except OSError as failure:
                 log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
                 return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.data.pending import Pending, PendingState
-from mountfs.data.pending_files import PendingFiles
+from mountfs.data.pending_files import PendingFiles, sort_out
 from mountfs.data.stored_draft import StoredDraft
 from mountfs.data.upload_attempts import Attempts
 from mountfs.data.upload_queue import UploadQueue
@@ -106,14 +106,13 @@ class WriteBack:
         self._committed_at = trio.current_time()
         key = generation.key
         replaced = self.files.hold_for_successor(key)
+        _, useless = sort_out(replaced)
         try:
             entry = await self._journal.append(
                 generation,
                 body=body,
                 file=file,
-                # One that may have landed stays there until this one has: after a crash it tells
-                # that what the bucket holds is ours.
-                replaces=tuple(old.number for old in replaced if not old.may_have_landed),
+                replaces=tuple(old.number for old in useless),
             )
         except BaseException:
             for old in replaced:
@@ -159,8 +158,9 @@ class WriteBack:
         pending.set_state(PendingState.HELD)
         pending.is_moving = True
         replaced = self.files.hold_for_successor(key)
+        _, useless = sort_out(replaced)
         try:
-            numbers = tuple(old.number for old in replaced)
+            numbers = tuple(old.number for old in useless)
             await self._journal.rename(number, key, expected_etag, numbers)
         except BaseException:
             for old in (*replaced, pending):
@@ -219,9 +219,7 @@ class WriteBack:
             await self._stop_all(pending)
             if pending.has_ended:
                 return True
-            for older in pending.doubtful:
-                await self._journal.end(older.number, "")
-            await self._journal.end(number, "")
+            await self._attempts.end(pending)
         except BaseException:
             self._queue.release(pending)
             raise
@@ -262,6 +260,7 @@ class WriteBack:
                 self._queue.release(pending)
             self._queue.hasten(pending)
         followed = [await self._follow(pending, attempts) for pending, attempts in waiting]
+        await self._attempts.note_again()
         return [pending for pending in followed if not pending.has_ended]
 
     # Behind it.

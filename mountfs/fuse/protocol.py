@@ -57,6 +57,10 @@ class Contents(Protocol):
         """
         ...
 
+    def is_alone(self, handle: int) -> bool:
+        """Tell whether *handle* can only write, and nobody else has its file open."""
+        ...
+
     def write_if_ready(self, handle: int, offset: int, data: memoryview) -> bool:
         """Write all of *data* if that needs no waiting, else nothing; tell which.
 

@@ -141,7 +141,6 @@ class Session:
         task_status.started()
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self.notifier.drop_forever)
             while await self._answer_batch(operations.handlers, buffer):
                 pass
             self._is_mounted = False

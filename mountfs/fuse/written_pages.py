@@ -17,7 +17,7 @@ KEPT_BYTES = 32 * 1024 * 1024
 """Of a run that becomes no longer, all pages stay: what is small is often read again at once."""
 
 STEP_BYTES = 2 * 1024 * 1024
-"""They are dropped in steps of so much, and the last ones stay."""
+"""They are dropped in steps of so much, and the last ones stay: twice what one request writes."""
 
 
 class _Run:
@@ -35,24 +35,29 @@ class WrittenPages:
     """Follows the writes of each handle, and drops pages behind those that go on for long.
 
     Args:
-        drop: lets the kernel forget its pages of an inode, from here to there; does not wait.
+        drop: makes the kernel forget its pages of an inode, from here to there.
+        is_alone: tells whether a handle only writes, and is the only one of its file. Whoever else
+            has it open may want the pages, and may be waiting for one.
     """
 
-    def __init__(self, drop: Callable[[int, int, int], None]) -> None:
+    def __init__(
+        self, drop: Callable[[int, int, int], None], is_alone: Callable[[int], bool]
+    ) -> None:
         self._drop = drop
+        self._is_alone = is_alone
         self._runs: dict[int, _Run] = {}
 
     def note_written(self, handle: int, inode: int, start: int, stop: int) -> None:
-        """Note that ``[start, stop)`` of *inode* was written through *handle*."""
+        """Note that ``[start, stop)`` of *inode* is being written through *handle*."""
         run = self._runs.get(handle)
         if run is None or start != run.stop:
             self._runs[handle] = _Run(start, stop)
             return
         run.stop = stop
-        # The page at the end of the run is locked while more is written to it.
         if stop - run.start > KEPT_BYTES and stop - run.dropped_to >= 2 * STEP_BYTES:
             drop_to = stop - STEP_BYTES
-            self._drop(inode, run.dropped_to, drop_to)
+            if self._is_alone(handle):
+                self._drop(inode, run.dropped_to, drop_to)
             run.dropped_to = drop_to
 
     def forget(self, handle: int) -> None:

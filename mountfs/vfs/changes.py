@@ -89,6 +89,10 @@ class VfsChanges:
         self._fs.handles.note_opened(node.number)
         return self._remember(node), handle
 
+    def is_alone(self, handle: int) -> bool:
+        """Tell whether *handle* can only write, and nobody else has its file open."""
+        return self._writing.is_alone(handle)
+
     def write_if_ready(self, handle: int, offset: int, data: memoryview) -> bool:
         """Write all of *data* if that needs no waiting, else nothing; tell which."""
         return self._writing.write_if_ready(handle, offset, data)

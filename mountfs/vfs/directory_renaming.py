@@ -67,8 +67,9 @@ class DirectoryRenaming:
         self._committer = committer
         self._movable = movable
         self._naming = naming
-        self._leftovers: dict[str, dict[str, set[str]]] = {}
-        """What renames that have failed may have left, by the new prefix: ETags by key."""
+        self._leftovers: dict[tuple[str, str], dict[str, set[str]]] = {}
+        """What renames that have failed may have left, by the old and the new prefix: ETags by key.
+        Those of what was to be copied, too: a copy whose answer is lost mostly has the same."""
 
     async def rename(
         self, node: Directory, new_parent: Directory, new_name: bytes, target: Directory | None
@@ -102,9 +103,9 @@ class DirectoryRenaming:
         old_name, old_key = node.name, node.entry_key
         new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
         new_key = new_name + b"/"
-        if target is not None:
-            await self._clear(target)
         objects = await self._list(node)
+        if target is not None:
+            await self._clear(target, objects, old_prefix)
         keys = [info.key for info in objects]
         keys += [file.key for file in self._movable.written_below(old_prefix)]
         _check_lengths(keys, old_prefix, new_prefix)
@@ -122,17 +123,19 @@ class DirectoryRenaming:
                 self._note_copied(node, copied)
                 failed = await bucket.store.delete_many([info.key for info in objects])
                 if failed:
-                    self._note_leftovers(new_prefix, copied.values())
                     await self._move_back(node, old_parent, old_name, objects, failed)
                     raise next(iter(failed.values()))
-                self._leftovers.pop(new_prefix, None)
+                self._leftovers.pop((old_prefix, new_prefix), None)
                 await self._naming.keep_directory(old_parent)
         finally:
             bucket.changes.unpin(old_parent, old_key)
             bucket.changes.unpin(new_parent, new_key)
 
-    async def _clear(self, target: Directory) -> None:
+    async def _clear(self, target: Directory, objects: list[ObjectInfo], old_prefix: str) -> None:
         """Let *target* show nothing, if that is all that there is but for copies that we left.
+
+        Copies of *objects*, below the same *old_prefix*, or of what was there before: of what was
+        deleted already the copy is the only one, and nothing else may take its place.
 
         Raises:
             OSError: ENOTEMPTY.
@@ -140,9 +143,14 @@ class DirectoryRenaming:
         """
         if not await self._bucket.namespace.has_children(target) and target.is_empty:
             return
-        left = self._leftovers.get(target.prefix, {})
+        left = self._leftovers.get((old_prefix, target.prefix), {})
         found = await self._list(target) if left else []
         is_ours = bool(found) and all(info.etag in left.get(info.key, ()) for info in found)
+        found_keys = {info.key for info in found}
+        for source in objects:
+            new_key = target.prefix + source.key[len(old_prefix) :]
+            if new_key in found_keys and source.etag not in left.get(new_key, ()):
+                is_ours = False
         if not is_ours or self._movable.written_below(target.prefix):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
         for node in _bottom_up(target):
@@ -171,6 +179,7 @@ class DirectoryRenaming:
                 repeated replaces.
         """
         copied: dict[str, Copied] = {}
+        left = self._leftovers.setdefault((old_prefix, new_prefix), {})
         errors: list[StoreError] = []
         rest = iter(objects)
 
@@ -180,6 +189,7 @@ class DirectoryRenaming:
                     return
                 new_key = new_prefix + source.key[len(old_prefix) :]
                 version = ObjectId(source.key, source.etag)
+                left.setdefault(new_key, set()).add(source.etag)
                 try:
                     info = await self._bucket.publisher.copy(
                         version, source.size_bytes, new_key, None
@@ -187,6 +197,7 @@ class DirectoryRenaming:
                 except StoreError as error:
                     errors.append(error)
                 else:
+                    left[new_key].add(info.etag)
                     copied[new_key] = Copied(source, info)
 
         try:
@@ -196,25 +207,12 @@ class DirectoryRenaming:
             if errors:
                 raise errors[0]
         except BaseException:
-            await self._clean_up(new_prefix, copied, is_new=target is None)
+            if target is None:
+                # What stays does not stand in the way of the next attempt.
+                with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
+                    await self._bucket.store.delete_many(copied)
             raise
         return copied
-
-    async def _clean_up(self, new_prefix: str, copied: dict[str, Copied], *, is_new: bool) -> None:
-        """Remove the copies of a rename that has failed, if their directory *is_new*.
-
-        What stays does not stand in the way of the next attempt.
-        """
-        self._note_leftovers(new_prefix, copied.values())
-        if is_new:
-            with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-                if not await self._bucket.store.delete_many(copied):
-                    del self._leftovers[new_prefix]
-
-    def _note_leftovers(self, new_prefix: str, copies: Iterable[Copied]) -> None:
-        left = self._leftovers.setdefault(new_prefix, {})
-        for copy in copies:
-            left.setdefault(copy.info.key, set()).add(copy.info.etag)
 
     async def _move_in_journal(
         self, old_prefix: str, new_prefix: str, copied: dict[str, Copied]

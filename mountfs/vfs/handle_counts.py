@@ -27,6 +27,10 @@ class HandleCounts:
             self._counts[inode] = left
         return not left
 
+    def count(self, inode: int) -> int:
+        """Return how many there are."""
+        return self._counts.get(inode, 0)
+
     def is_open(self, inode: int) -> bool:
         """Tell whether there is any."""
         return inode in self._counts

@@ -95,8 +95,6 @@ class Writing:
             self._committer.files[node.number] = file
         return file
 
-    # -- opening
-
     def open_created(self, node: File, flags: int) -> int:
         """Return a handle for *node*, which was just created and is in no store."""
         file = self.written(node)
@@ -154,7 +152,10 @@ class Writing:
         except StoreError as error:  # the publish asks again, and fails if it must
             log.info("%r: %s", node.key, error)
 
-    # -- content
+    def is_alone(self, handle: int) -> bool:
+        """Tell whether *handle* can only write, and nobody else has its file open."""
+        opened = self._handles[handle]
+        return opened.is_write_only and self._open.count(opened.file.node.number) == 1
 
     def write_if_ready(self, handle: int, offset: int, data: memoryview) -> bool:
         """Take *data* at *offset* if that needs no waiting; tell whether it was taken.
@@ -267,8 +268,6 @@ class Writing:
         )
         await draft.localize(self._committer.versions.base_reader(file))
 
-    # -- the ends
-
     def needs_commit(self, handle: int) -> bool:
         """Tell whether closing *handle* has something to publish, or to report."""
         file = self.file_of(handle)
@@ -283,8 +282,6 @@ class Writing:
         file.handle_count -= 1
         if not file.handle_count:
             self._retiring.retire_soon(file)
-
-    # -------------------------------------------------------------------------------------------
 
     def _require_fitting(self, size_bytes: int) -> None:
         """Raise EFBIG for what no publish could store."""

@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from mountfs.data import sending_room
 from mountfs.data.stream import UNSENT_PARTS
-from mountfs.errors import ObjectTooLargeError, PreconditionFailedError
+from mountfs.errors import ObjectTooLargeError, PreconditionFailedError, StoreUnavailableError
+from mountfs.store.fake import HANG
 from tests.data.drafts import Disk, draft_on
 from tests.data.sending import HEADERS, PART, DiskContent, publishing
 from tests.data.test_publisher import edition
@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from mountfs.data.draft import Draft
     from mountfs.data.stream import Stream
     from tests.data.sending import Setting
-
-
-@pytest.fixture(autouse=True)
-def _sending_takes_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 16 parts four, since a stream of two says little."""
-    monkeypatch.setattr(sending_room, "SENDING_SHARE", 4)
 
 
 class Writing:
@@ -115,6 +109,23 @@ async def test_a_writer_that_is_ahead_goes_on_when_the_upload_has_failed(
             assert (UNSENT_PARTS + 3) * PART == draft.size_bytes
             await stream.abort()
         assert (UNSENT_PARTS + 3) * PART + 4 == draft.size_bytes
+
+
+async def test_a_writer_that_is_ahead_goes_on_when_one_of_several_parts_has_failed(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Though the others, which are cancelled, take a moment to end."""
+    async with writing(tmp_path, limit_bytes=1000 * PART) as s:
+        s.setting.store.concurrency.limit = 3.0
+        draft, stream = s.begin("key")
+        s.setting.store.faults.extend([None, HANG, StoreUnavailableError("no"), HANG])
+        await draft.write(0, bytes((UNSENT_PARTS + 4) * PART))
+        stream.pump()
+        assert stream.is_behind
+        await draft.write(draft.size_bytes, b"more")
+        assert stream.error is not None
+        assert (UNSENT_PARTS + 4) * PART + 4 == draft.size_bytes
+        await stream.abort()
 
 
 async def test_many_streams_take_no_more_memory_than_the_limit(

@@ -97,7 +97,7 @@ def mounting_memory(
     async def serve() -> None:
         config = SessionConfig(mountpoint=str(mountpoint), source="mem", allow_other=allow_other)
         async with open_session(config) as session, trio.open_nursery() as nursery:
-            pages = WrittenPages(session.notifier.drop_pages)
+            pages = WrittenPages(session.notifier.drop_pages, files.is_alone)
             changes = ChangeOperations(files, LastClose(str(mountpoint)), pages)
             reads = cast("Filesystem", files), cast("Reading", files)
             operations = Operations(*reads, changes, files)

@@ -12,7 +12,10 @@ class Drops:
 
     def __init__(self) -> None:
         self.ranges: list[tuple[int, int, int]] = []
-        self.pages = WrittenPages(lambda *dropped: self.ranges.append(dropped))
+        self.is_alone = True
+        self.pages = WrittenPages(
+            lambda *dropped: self.ranges.append(dropped), lambda handle: self.is_alone
+        )
 
     def write(self, handle: int, start: int, stop: int, step: int = MIB) -> None:
         """Write in order."""
@@ -46,6 +49,20 @@ def test_writes_that_are_not_in_order_keep_their_pages() -> None:
         for at in range(0, 4 * KEPT_BYTES, 2 * MIB):
             drops.pages.note_written(1, 7, at, at + MIB)
     assert [] == drops.ranges
+
+
+def test_what_somebody_else_has_open_stays() -> None:
+    """While it is open; what was written by then is not looked at again."""
+    drops = Drops()
+    drops.write(1, 0, KEPT_BYTES + 8 * MIB)
+    drops.is_alone = False
+    drops.ranges.clear()
+    drops.write(1, KEPT_BYTES + 8 * MIB, KEPT_BYTES + 24 * MIB)
+    assert [] == drops.ranges
+    drops.is_alone = True
+    drops.write(1, KEPT_BYTES + 24 * MIB, KEPT_BYTES + 32 * MIB)
+    assert drops.ranges
+    assert drops.ranges[0][1] >= KEPT_BYTES + 20 * MIB
 
 
 def test_each_handle_is_followed_by_itself() -> None:

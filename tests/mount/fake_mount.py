@@ -125,7 +125,7 @@ def mounting_fake(
             )
             changes = None
             if vfs.changes is not None:
-                pages = WrittenPages(session.notifier.drop_pages)
+                pages = WrittenPages(session.notifier.drop_pages, vfs.changes.is_alone)
                 changes = ChangeOperations(vfs.changes, LastClose(str(mountpoint)), pages)
             operations = Operations(vfs.filesystem, vfs.filesystem.reading, changes, vfs.details)
             mount.token = trio.lowlevel.current_trio_token()

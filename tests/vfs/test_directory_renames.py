@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import trio
 import trio.testing
 
-from mountfs.errors import AccessDeniedError
+from mountfs.errors import AccessDeniedError, StoreUnavailableError
 from mountfs.store.fake import FakeStore
 from tests.vfs.opened import ROOT, look_up, opening_vfs
 from tests.vfs.program import CALLER, Program, arrive, contents, refuse, relent, slow_down
@@ -17,17 +19,22 @@ from tests.vfs.write_back import (
     CAUTIOUS_WRITE_BACK,
     LONG_SECONDS,
     WRITE_BACK,
+    failing_disk,
     killed,
+    lose_first_answer,
     recover_from,
     save_again,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from mountfs.data.config import WriteConfig
+    from mountfs.errors import StoreError
 
 
+NO_ANSWER = StoreUnavailableError("no answer")
 NAMES = [f"f{number}".encode() for number in range(6)]
 TTL_SECONDS = 100.0
 """Of virtual time; more than what is known of a directory is believed."""
@@ -148,3 +155,100 @@ async def test_a_file_that_waits_in_a_directory_whose_rename_fails_is_no_conflic
         assert b"newer" == await program.load(b"f", directory)
     await recover_from(tmp_path / "killed", left)
     assert b"newer" == contents(left)["d/f"]
+
+
+async def test_a_rename_whose_copies_were_not_answered_is_done_by_repeating_it(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """What stands at the new place then is its own."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        lose_first_answer(store, "COPY", NO_ANSWER)
+        with pytest.raises(StoreUnavailableError):
+            await program.rename(b"old", b"new")
+        relent(store)
+        await look_up(vfs, b"new")
+        await program.rename(b"old", b"new")
+    assert [f"new/{name.decode()}" for name in NAMES] == sorted(contents(store))
+
+
+async def test_a_rename_interrupted_in_its_copies_is_done_by_repeating_it(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """They arrive after all, when nobody waits for them any more."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        is_copying = slow_down(store, lambda request: request.kind == "COPY", seconds=10.0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(program.rename, b"old", b"new")
+            await arrive(is_copying)
+            nursery.cancel_scope.cancel()
+        relent(store)
+        await trio.sleep(20)
+        await program.names(ROOT)
+        with contextlib.suppress(OSError):  # the kernel looks up what it renames to
+            await look_up(vfs, b"new")
+        await program.rename(b"old", b"new")
+    assert [f"new/{name.decode()}" for name in NAMES] == sorted(contents(store))
+
+
+async def test_a_rename_that_the_journal_did_not_take_is_done_by_repeating_it(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """All has been copied by then, and nothing deleted."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"g", b"x", await look_up(vfs, b"old"))
+        with failing_disk(errno.ENOSPC), pytest.raises(OSError, match="No space left"):
+            await program.rename(b"old", b"new")
+        await program.names(ROOT)
+        with contextlib.suppress(OSError):  # the kernel looks up what it renames to
+            await look_up(vfs, b"new")
+        await program.rename(b"old", b"new")
+    assert [f"new/{name.decode()}" for name in [*NAMES, b"g"]] == sorted(contents(store))
+
+
+@contextlib.contextmanager
+def keeping(*kept: str) -> Iterator[None]:
+    """Refuse to delete these keys together with others."""
+    delete_many = FakeStore.delete_many
+
+    async def delete_others(store: FakeStore, keys: Iterable[str]) -> dict[str, StoreError]:
+        asked = list(keys)
+        failed = await delete_many(store, [key for key in asked if key not in kept])
+        return {**failed, **{key: AccessDeniedError("no") for key in asked if key in kept}}
+
+    with mock.patch.object(FakeStore, "delete_many", delete_others):
+        yield
+
+
+@pytest.mark.parametrize("is_other", [True, False], ids=["another directory", "the same again"])
+async def test_what_a_failed_rename_has_left_is_not_written_over(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, *, is_other: bool
+) -> None:
+    """Of what was deleted already, the copy at the new place is the only one."""
+    store = FakeStore()
+    store.bucket.put("a/model", b"precious")
+    store.bucket.put("a/stuck", b"stuck")
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        with keeping("a/stuck"), pytest.raises(AccessDeniedError):
+            await program.rename(b"a", b"new")
+        assert {"a/stuck": b"stuck", "new/model": b"precious", "new/stuck": b"stuck"} == contents(
+            store
+        )
+        source = b"b" if is_other else b"a"
+        parent = await make_directory(program, b"b") if is_other else await look_up(vfs, b"a")
+        await program.save(b"model", b"younger", parent)
+        await look_up(vfs, b"new")
+        with pytest.raises(OSError, match="not empty"):
+            await program.rename(source, b"new")
+        assert b"precious" == contents(store)["new/model"]
+        if not is_other:
+            await program.unlink(b"model", parent)
+            await program.rename(b"a", b"new")
+            assert {"new/model": b"precious", "new/stuck": b"stuck"} == contents(store)
+            assert [b"model", b"stuck"] == await program.names(await look_up(vfs, b"new"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,18 @@ import pytest
 import trio
 import trio.testing
 
+from mountfs.data.pending_files import DOUBTFUL_MAX
 from mountfs.errors import AccessDeniedError, StoreUnavailableError
 from mountfs.store.fake import FakeStore
 from tests.vfs.inside import journalled_files
 from tests.vfs.opened import opening_vfs
-from tests.vfs.program import Program, arrive, contents, slow_down
+from tests.vfs.program import Program, arrive, contents, refuse, relent, slow_down
 from tests.vfs.write_back import (
     CAUTIOUS_WRITE_BACK,
     LONG_SECONDS,
     WRITE_BACK,
     append,
+    failing_disk,
     killed,
     lose_first_answer,
     recover_from,
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 
 BASE = b"base" * 1000
+LARGE = 3 << 19
+"""More than the journal keeps among its records."""
+
 NO_ANSWER = StoreUnavailableError("no answer")
 
 
@@ -210,3 +216,112 @@ async def test_a_rename_returns_while_an_older_version_that_may_be_in_the_store_
         await trio.sleep(LONG_SECONDS)
         assert {"final": large} == contents(store)
         assert {} == journalled_files(vfs)
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "ended properly"])
+async def test_what_was_published_beside_and_removed_does_not_come_back(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, *, is_killed: bool
+) -> None:
+    """Not an older generation of it either, of which the store said nothing."""
+    store = FakeStore()
+    directory = tmp_path / "cache"
+    async with opening_vfs(store, directory, write=CAUTIOUS_WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        await save_again(program, b"f", b"second")
+        store.bucket.put("f", b"somebody else's")
+        await trio.sleep(LONG_SECONDS)
+        await program.unlink(b"f")
+        before = contents(store)
+        assert [b"second"] == [*before.values()]
+        if is_killed:
+            store = killed(store, directory, tmp_path / "killed")
+            directory = tmp_path / "killed"
+    await recover_from(directory, store)
+    assert before == contents(store)
+
+
+@pytest.mark.parametrize("size_bytes", [3, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("write", [WRITE_BACK, CAUTIOUS_WRITE_BACK], ids=["overwrite", "fail"])
+async def test_a_file_renamed_over_one_that_may_be_in_the_store_takes_its_place(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, write: WriteConfig, size_bytes: int
+) -> None:
+    """As checkpoints are saved: under another name, and renamed."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=write) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"1" * size_bytes)
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        await program.save(b"tmp", b"2" * size_bytes)
+        await program.rename(b"tmp", b"f")
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": b"2" * size_bytes} == contents(store)
+        assert {} == journalled_files(vfs)
+
+
+async def test_a_file_renamed_over_one_that_may_be_in_the_store_survives_a_crash(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """What the store holds is ours: the renamed one replaces it, and there is no conflict."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path / "cache", write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        await arrive(lose_first_answer(store, "PUT", NO_ANSWER))
+        await settled()
+        await program.save(b"tmp", b"second")
+        await program.rename(b"tmp", b"f")
+        assert {"f": b"one"} == contents(store)
+        left = killed(store, tmp_path / "cache", tmp_path / "killed")
+    await recover_from(tmp_path / "killed", left)
+    assert {"f": b"second"} == contents(left)
+
+
+def used_bytes(directory: Path) -> int:
+    """Return how much disk a directory takes."""
+    return sum(512 * path.stat().st_blocks for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("pause_seconds", [0, 60], ids=["never tried", "each of them tried"])
+async def test_saves_in_an_outage_do_not_fill_the_disk(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, pause_seconds: int
+) -> None:
+    """Few older ones are kept, however many may have landed, and the last one gets through."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        refuse(store, NO_ANSWER, "PUT")
+        await trio.sleep(5)
+        for number in range(30):
+            await save_again(program, b"f", bytes([number]) * LARGE)
+            await trio.sleep(pause_seconds)
+        assert used_bytes(tmp_path) <= (DOUBTFUL_MAX + 2) * LARGE
+        relent(store)
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": bytes([29]) * LARGE} == contents(store)
+        assert {} == journalled_files(vfs)
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed"])
+async def test_what_the_journal_did_not_note_as_published_does_not_come_back(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, way: str
+) -> None:
+    """The disk was full when the upload ended; it is told again while the mount ends."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        with failing_disk(errno.ENOSPC):
+            await trio.sleep(LONG_SECONDS)
+        assert {"f": b"one"} == contents(store)
+        if way == "removed":
+            await program.unlink(b"f")
+        else:
+            await program.rename(b"f", b"g")
+        before = contents(store)
+    await recover_from(tmp_path, store)
+    assert before == contents(store)

@@ -267,6 +267,18 @@ def test_a_large_file_does_not_stay_in_the_page_cache_when_it_is_written(sharing
     assert content == path.read_bytes()
 
 
+def test_what_somebody_reads_stays_in_the_page_cache_while_it_is_written(sharing: Sharing) -> None:
+    """Pages that a reader may be waiting for cannot be dropped, and it wants them."""
+    content = make_bytes(KEPT_BYTES + 16 * MIB)
+    mount = sharing()
+    path = mount.path / "f"
+    path.touch()
+    with path.open("rb", buffering=0) as reader:
+        write_in_pieces(path, content)
+        assert resident_bytes(path) > KEPT_BYTES
+        assert content == reader.read(len(content))
+
+
 def resident_bytes(path: Path) -> int:
     """Return how much of a file is in the kernel's page cache."""
     command = ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)]
