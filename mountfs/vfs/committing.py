@@ -140,6 +140,8 @@ class Committer:
         """
         async with self._locks.hold(file.node.key):
             pass
+        if self.journalling is not None and (file.base, file.stored) == source:
+            await self.journalling.settle_doubt(file)
         if file.has_content and (file.base, file.stored) == source:
             raise OSError(errno.ESTALE, "what it was changed on top of is gone") from error
 
@@ -214,8 +216,6 @@ class Committer:
         if is_shown and self.journalling is not None:
             self.journalling.hand_over(file)
 
-    # -------------------------------------------------------------------------------------------
-
     async def _run_end_stream(self, file: WrittenFile, ending: Commit) -> None:
         ending.error = StoreUnavailableError("the mount is being closed")
         try:
@@ -277,6 +277,7 @@ class Committer:
                     return
                 if node.key != key:  # renamed while we waited
                     continue
+                raise_again(file.error)  # of a stream that was ended meanwhile
                 await self.publish_locked(file, key)
                 return
 

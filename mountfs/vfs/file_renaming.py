@@ -126,7 +126,11 @@ class FileRenaming:
             with trio.CancelScope(shield=True):
                 # Before the old name goes: what waits for its upload would replace the copy.
                 if target is not None and not target.is_detached:
-                    await self._preserver.withdraw(target)
+                    try:
+                        await self._preserver.withdraw(target)
+                    except OSError:
+                        note_stored(target, info.etag)  # what it replaces now is our copy
+                        raise
                 await store.delete(source.key)
                 await self._move_node(node, new_parent, new_name, info.etag, info)
         except (PreconditionFailedError, ObjectNotFoundError) as error:

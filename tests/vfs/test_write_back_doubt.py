@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,16 @@ import pytest
 import trio
 import trio.testing
 
-from mountfs.data.pending_files import DOUBTFUL_MAX
 from mountfs.errors import AccessDeniedError, StoreUnavailableError
 from mountfs.store.fake import FakeStore
 from tests.vfs.inside import journalled_files
 from tests.vfs.opened import opening_vfs
-from tests.vfs.program import Program, arrive, contents, refuse, relent, slow_down
+from tests.vfs.program import Program, arrive, contents, slow_down
 from tests.vfs.write_back import (
     CAUTIOUS_WRITE_BACK,
     LONG_SECONDS,
     WRITE_BACK,
     append,
-    failing_disk,
     killed,
     lose_first_answer,
     recover_from,
@@ -278,50 +275,3 @@ async def test_a_file_renamed_over_one_that_may_be_in_the_store_survives_a_crash
         left = killed(store, tmp_path / "cache", tmp_path / "killed")
     await recover_from(tmp_path / "killed", left)
     assert {"f": b"second"} == contents(left)
-
-
-def used_bytes(directory: Path) -> int:
-    """Return how much disk a directory takes."""
-    return sum(512 * path.stat().st_blocks for path in directory.rglob("*") if path.is_file())
-
-
-@pytest.mark.parametrize("pause_seconds", [0, 60], ids=["never tried", "each of them tried"])
-async def test_saves_in_an_outage_do_not_fill_the_disk(
-    autojump_clock: trio.testing.MockClock, tmp_path: Path, pause_seconds: int
-) -> None:
-    """Few older ones are kept, however many may have landed, and the last one gets through."""
-    store = FakeStore()
-    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
-        program = Program(vfs)
-        await program.save(b"f", b"one")
-        refuse(store, NO_ANSWER, "PUT")
-        await trio.sleep(5)
-        for number in range(30):
-            await save_again(program, b"f", bytes([number]) * LARGE)
-            await trio.sleep(pause_seconds)
-        assert used_bytes(tmp_path) <= (DOUBTFUL_MAX + 2) * LARGE
-        relent(store)
-        await trio.sleep(LONG_SECONDS)
-        assert {"f": bytes([29]) * LARGE} == contents(store)
-        assert {} == journalled_files(vfs)
-
-
-@pytest.mark.parametrize("way", ["removed", "renamed"])
-async def test_what_the_journal_did_not_note_as_published_does_not_come_back(
-    autojump_clock: trio.testing.MockClock, tmp_path: Path, way: str
-) -> None:
-    """The disk was full when the upload ended; it is told again while the mount ends."""
-    store = FakeStore()
-    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
-        program = Program(vfs)
-        await program.save(b"f", b"one")
-        with failing_disk(errno.ENOSPC):
-            await trio.sleep(LONG_SECONDS)
-        assert {"f": b"one"} == contents(store)
-        if way == "removed":
-            await program.unlink(b"f")
-        else:
-            await program.rename(b"f", b"g")
-        before = contents(store)
-    await recover_from(tmp_path, store)
-    assert before == contents(store)

@@ -1,0 +1,125 @@
+"""The store or the staging disk is away for a while: what is kept, and what is forgotten later."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from mountfs.data.pending_files import DOUBTFUL_MAX
+from mountfs.errors import StoreUnavailableError
+from mountfs.store.fake import FakeStore, LostAnswer
+from tests.vfs.inside import journalled_files
+from tests.vfs.opened import opening_vfs, read
+from tests.vfs.program import Program, arrive, contents, refuse, relent
+from tests.vfs.write_back import (
+    CAUTIOUS_WRITE_BACK,
+    LONG_SECONDS,
+    WRITE_BACK,
+    append,
+    failing_disk,
+    recover_from,
+    save_again,
+)
+from tests.virtual_time import settled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mountfs.store.fake import Request
+
+LARGE = 3 << 19
+"""More than the journal keeps among its records."""
+
+NO_ANSWER = StoreUnavailableError("no answer")
+
+
+def used_bytes(directory: Path) -> int:
+    """Return how much disk a directory takes."""
+    return sum(512 * path.stat().st_blocks for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("pause_seconds", [0, 60], ids=["never tried", "each of them tried"])
+async def test_saves_in_an_outage_do_not_fill_the_disk(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, pause_seconds: int
+) -> None:
+    """Few older ones are kept, however many may have landed, and the last one gets through."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        refuse(store, NO_ANSWER, "PUT")
+        await trio.sleep(5)
+        for number in range(30):
+            await save_again(program, b"f", bytes([number]) * LARGE)
+            await trio.sleep(pause_seconds)
+        assert used_bytes(tmp_path) <= (DOUBTFUL_MAX + 2) * LARGE
+        relent(store)
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": bytes([29]) * LARGE} == contents(store)
+        assert {} == journalled_files(vfs)
+
+
+async def test_a_file_is_readable_when_the_answer_to_its_upload_was_lost(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """What it was appended to has gone then; it is found out at once, and not at the next try."""
+    base = os.urandom(6 << 20)
+    store = FakeStore()
+    store.bucket.put("f", base)
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await append(program, b"f", b"tail", size_bytes=len(base))
+        lost = trio.Event()
+
+        def lose_answer(request: Request) -> LostAnswer | None:
+            if lost.is_set() or request.kind not in {"PUT", "COMPLETE_UPLOAD"}:
+                return None
+            lost.set()
+            return LostAnswer(NO_ANSWER)
+
+        store.fault_for = lose_answer
+        await arrive(lost)
+        await settled()
+        inode = await program.open_to_read(b"f")
+        assert base[-10:] + b"tail" == await read(vfs, inode, len(base) - 10, 100)
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed"])
+async def test_what_the_journal_did_not_note_as_published_does_not_come_back(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, way: str
+) -> None:
+    """The disk was full when the upload ended; it is told again while the mount ends."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"one")
+        with failing_disk(errno.ENOSPC):
+            await trio.sleep(LONG_SECONDS)
+        assert {"f": b"one"} == contents(store)
+        if way == "removed":
+            await program.unlink(b"f")
+        else:
+            await program.rename(b"f", b"g")
+        before = contents(store)
+    await recover_from(tmp_path, store)
+    assert before == contents(store)
+
+
+async def test_a_file_that_a_failed_rename_could_not_replace_takes_its_place_again(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The copy was made, and the journal kept what it should have forgotten: no conflict."""
+    store = FakeStore()
+    store.bucket.put("g", b"of g")
+    async with opening_vfs(store, tmp_path, write=CAUTIOUS_WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"f", b"of f")
+        with failing_disk(errno.ENOSPC), pytest.raises(OSError, match="No space left"):
+            await program.rename(b"g", b"f")
+        await trio.sleep(LONG_SECONDS)
+        assert {"f": b"of f", "g": b"of g"} == contents(store)
