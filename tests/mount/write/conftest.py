@@ -200,7 +200,7 @@ def sharing(
         pytest.skip("needs a mount")
     request.getfixturevalue("proxy")  # without faults
     mounts = request.node.stash[MOUNTS] = []
-    name = uuid.uuid4().hex[:8]
+    name = f"work-{uuid.uuid4().hex[:8]}"  # begins as no file of a test does
 
     def share(
         *options: str,
