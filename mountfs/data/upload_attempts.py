@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.data.pending import Pending, PendingState, SupersededError
+from mountfs.data.pending_files import sort_out
 from mountfs.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -134,13 +135,17 @@ class Attempts:
     async def _forget_older(self, pending: Pending) -> bool:
         """Let *pending*, which nobody needs any more, end; tell whether the journal took it."""
         youngest = self._queue.generations_of(pending.key)[-1]
-        if youngest is pending or not pending.may_have_landed:
-            try:
+        is_useless = youngest is pending or not pending.may_have_landed
+        try:
+            if is_useless:
                 await self.end(pending)
-            except OSError as failure:
-                log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
-                return False
-            youngest = self._queue.generations_of(pending.key)[-1]
+            else:
+                for older in sort_out([pending])[1]:
+                    await self._journal.end(older.number, "")
+        except OSError as failure:
+            log.warning("the journal cannot note the end of %r: %s", pending.key, failure)
+            return False
+        youngest = self._queue.generations_of(pending.key)[-1]
         if youngest is pending:
             self._files.forget(pending, PendingState.DROPPED)
         else:

@@ -221,7 +221,7 @@ class WriteBack:
                 return True
             await self._attempts.end(pending)
         except BaseException:
-            self._queue.release(pending)
+            self.release(number)  # older ones, too, which would stand in its way
             raise
         finally:
             pending.is_moving = False

@@ -55,7 +55,8 @@ class WrittenPages:
             return
         run.stop = stop
         if stop - run.start > KEPT_BYTES and stop - run.dropped_to >= 2 * STEP_BYTES:
-            drop_to = stop - STEP_BYTES
+            # Whole steps, since a kernel may lock pages by blocks of so much.
+            drop_to = (stop - STEP_BYTES) // STEP_BYTES * STEP_BYTES
             if self._is_alone(handle):
                 self._drop(inode, run.dropped_to, drop_to)
             run.dropped_to = drop_to

@@ -136,7 +136,7 @@ class Committer:
         The answer to our own publish, or rename, may still be on its way. The caller holds no lock.
 
         Raises:
-            OSError: ESTALE, it was somebody else.
+            OSError, StoreError: ESTALE, it was somebody else; or the store does not say.
         """
         async with self._locks.hold(file.node.key):
             pass

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from mountfs.errors import StoreError
+from mountfs.errors import StoreError, StoreUnavailableError
 from mountfs.keys import KEY_MAX_BYTES, sort_key
 from mountfs.meta.subtree import SubtreeTooLargeError
 from mountfs.objects import ObjectId, ObjectInfo
@@ -179,7 +179,9 @@ class DirectoryRenaming:
                 repeated replaces.
         """
         copied: dict[str, Copied] = {}
+        is_first = (old_prefix, new_prefix) not in self._leftovers
         left = self._leftovers.setdefault((old_prefix, new_prefix), {})
+        unanswered: set[str] = set()
         errors: list[StoreError] = []
         rest = iter(objects)
 
@@ -188,16 +190,15 @@ class DirectoryRenaming:
                 if errors:
                     return
                 new_key = new_prefix + source.key[len(old_prefix) :]
-                version = ObjectId(source.key, source.etag)
-                left.setdefault(new_key, set()).add(source.etag)
+                unanswered.add(new_key)
                 try:
-                    info = await self._bucket.publisher.copy(
-                        version, source.size_bytes, new_key, None
-                    )
+                    info = await self._copy(source, new_key, left.setdefault(new_key, set()))
                 except StoreError as error:
                     errors.append(error)
+                    if not _may_have_landed(error):
+                        unanswered.discard(new_key)
                 else:
-                    left[new_key].add(info.etag)
+                    unanswered.discard(new_key)
                     copied[new_key] = Copied(source, info)
 
         try:
@@ -210,9 +211,29 @@ class DirectoryRenaming:
             if target is None:
                 # What stays does not stand in the way of the next attempt.
                 with trio.move_on_after(CLEAN_UP_SECONDS, shield=True):
-                    await self._bucket.store.delete_many(copied)
+                    failed = await self._bucket.store.delete_many(copied)
+                    if is_first and not failed and not unanswered:
+                        del self._leftovers[old_prefix, new_prefix]
             raise
         return copied
+
+    async def _copy(self, source: ObjectInfo, new_key: str, noted: set[str]) -> ObjectInfo:
+        """Copy an object; add to *noted* the ETags of what may be at the new key then.
+
+        Raises:
+            StoreError: it could not be copied, or there was no answer.
+        """
+        version = ObjectId(source.key, source.etag)
+        is_noted = source.etag in noted
+        noted.add(source.etag)
+        try:
+            info = await self._bucket.publisher.copy(version, source.size_bytes, new_key, None)
+        except StoreError as error:
+            if not (is_noted or _may_have_landed(error)):
+                noted.discard(source.etag)
+            raise
+        noted.add(info.etag)
+        return info
 
     async def _move_in_journal(
         self, old_prefix: str, new_prefix: str, copied: dict[str, Copied]
@@ -274,6 +295,10 @@ class DirectoryRenaming:
                 self._committer.versions.note_version(node, copy.info)
             else:
                 self._bucket.namespace.note_stale(node)
+
+
+def _may_have_landed(error: StoreError) -> bool:
+    return error.may_have_landed or isinstance(error, StoreUnavailableError)
 
 
 def _bottom_up(top: Directory) -> list[Node]:

@@ -208,11 +208,13 @@ class Journalling:
         """If an upload of *file* was not answered, try now again, and see whether it was done.
 
         The caller holds no lock.
+
+        Raises:
+            StoreError: it cannot be found out.
         """
         stored = file.stored
         if stored is not None and stored.may_have_landed:
-            with contextlib.suppress(StoreError):
-                await self.write_back.wait_for(stored.number, is_patient=False)
+            await self.write_back.wait_for(stored.number, is_patient=False)
 
     async def hold(self, file: WrittenFile) -> bool:
         """Let nothing of *file* go up until `release` or `withdraw`; tell whether anything has.

@@ -252,3 +252,24 @@ async def test_what_a_failed_rename_has_left_is_not_written_over(
             await program.rename(b"a", b"new")
             assert {"new/model": b"precious", "new/stuck": b"stuck"} == contents(store)
             assert [b"model", b"stuck"] == await program.names(await look_up(vfs, b"new"))
+
+
+async def test_a_rename_that_was_refused_leaves_no_right_to_write_over_anything(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """What has the content of something that should have been copied once may be somebody's."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        old = await make_directory(program, b"old")
+        for content in (b"one", b"two"):
+            await program.save(b"x", content, old)
+            refuse(store, AccessDeniedError("no"), "COPY")
+            with pytest.raises(AccessDeniedError):
+                await program.rename(b"old", b"new")
+            relent(store)
+        await program.save(b"x", b"one", await make_directory(program, b"new"))
+        await trio.sleep(LONG_SECONDS)
+        with pytest.raises(OSError, match="not empty"):
+            await program.rename(b"old", b"new")
+        assert b"one" == contents(store)["new/x"]

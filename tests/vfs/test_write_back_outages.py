@@ -24,6 +24,7 @@ from tests.vfs.write_back import (
     failing_disk,
     recover_from,
     save_again,
+    slow_disk,
 )
 from tests.virtual_time import settled
 
@@ -123,3 +124,25 @@ async def test_a_file_that_a_failed_rename_could_not_replace_takes_its_place_aga
             await program.rename(b"g", b"f")
         await trio.sleep(LONG_SECONDS)
         assert {"f": b"of f", "g": b"of g"} == contents(store)
+
+
+async def test_a_file_removed_after_an_outage_does_not_come_back(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """None of its generations, though one was tried while the last was written to a slow disk."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        refuse(store, NO_ANSWER, "PUT")
+        await program.save(b"f", b"0" * LARGE)
+        await trio.sleep(100)
+        for number in range(1, DOUBTFUL_MAX + 1):
+            await save_again(program, b"f", b"%d" % number * LARGE)
+            await trio.sleep(100 if number < DOUBTFUL_MAX else 2)
+        with slow_disk():
+            await save_again(program, b"f", b"9" * LARGE)
+        await program.unlink(b"f")
+        relent(store)
+        await trio.sleep(LONG_SECONDS)
+    await recover_from(tmp_path, store)
+    assert {} == contents(store)
