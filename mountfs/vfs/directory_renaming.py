@@ -103,9 +103,9 @@ class DirectoryRenaming:
         old_name, old_key = node.name, node.entry_key
         new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
         new_key = new_name + b"/"
-        objects = await self._list(node)
         if target is not None:
-            await self._clear(target, objects, old_prefix)
+            await self._clear(target, node)
+        objects = await self._list(node)
         keys = [info.key for info in objects]
         keys += [file.key for file in self._movable.written_below(old_prefix)]
         _check_lengths(keys, old_prefix, new_prefix)
@@ -131,11 +131,11 @@ class DirectoryRenaming:
             bucket.changes.unpin(old_parent, old_key)
             bucket.changes.unpin(new_parent, new_key)
 
-    async def _clear(self, target: Directory, objects: list[ObjectInfo], old_prefix: str) -> None:
+    async def _clear(self, target: Directory, source: Directory) -> None:
         """Let *target* show nothing, if that is all that there is but for copies that we left.
 
-        Copies of *objects*, below the same *old_prefix*, or of what was there before: of what was
-        deleted already the copy is the only one, and nothing else may take its place.
+        Copies of *source*, as it is or was: of what was deleted there already the copy is the only
+        one, and nothing else may take its place.
 
         Raises:
             OSError: ENOTEMPTY.
@@ -143,13 +143,13 @@ class DirectoryRenaming:
         """
         if not await self._bucket.namespace.has_children(target) and target.is_empty:
             return
-        left = self._leftovers.get((old_prefix, target.prefix), {})
+        left = self._leftovers.get((source.prefix, target.prefix), {})
         found = await self._list(target) if left else []
         is_ours = bool(found) and all(info.etag in left.get(info.key, ()) for info in found)
         found_keys = {info.key for info in found}
-        for source in objects:
-            new_key = target.prefix + source.key[len(old_prefix) :]
-            if new_key in found_keys and source.etag not in left.get(new_key, ()):
+        for info in await self._list(source) if is_ours else []:
+            new_key = target.prefix + info.key[len(source.prefix) :]
+            if new_key in found_keys and info.etag not in left.get(new_key, ()):
                 is_ours = False
         if not is_ours or self._movable.written_below(target.prefix):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
