@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -46,6 +47,11 @@ DEFAULT_SIZE_GIB = 24
 
 START_SECONDS = 90.0
 """The deadline of each step; all of them together take about 5 s on an idle 2-core machine."""
+
+ALLOCATOR = "libtcmalloc.so.4"
+"""What Ceph is made for: Debian's packages depend on it, though their programs are not linked with
+it. With glibc's, `malloc` and `free` took a seventh of the processor time of 1,000 copies and
+deletes. Where it is missing the loader says so, and goes on."""
 
 MAX_REFUSALS = 5
 """Of `run_ceph`; each is rare by itself."""
@@ -219,6 +225,7 @@ def _start_daemon(
             program,
             [program, "-c", str(conf_path), *arguments, "-f"],
             log_path=conf_path.with_name(f"{program}.out"),
+            environment={**os.environ, "LD_PRELOAD": ALLOCATOR},
         )
     )
 
