@@ -66,6 +66,8 @@ bluestore_block_size = {size_bytes}
 bluestore_cache_autotune = false
 # without tcp_nodelay each small GET waits for a delayed acknowledgement
 rgw_frontends = beast endpoint={host}:{rgw_port} tcp_nodelay=1
+# of 512, which it starts otherwise, most are woken in vain
+rgw_thread_pool_size = 96
 # deleted data is given back within seconds instead of two hours
 rgw_gc_obj_min_wait = 5
 rgw_gc_processor_period = 10
