@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from mountfs.data.budget import Budget
+from mountfs.data.habits import Habits
 from mountfs.data.reader import Reader
 from mountfs.errors import StoreError, StoreUnavailableError
 
@@ -54,6 +55,7 @@ class BlockCache:
         budget: bytes held and in flight.
         part_size_bytes: the largest request.
         streams: the cursors that read ahead, by `id`.
+        habits: how files were read so far.
         fetched_bytes: bytes that the store delivered.
         served_bytes: bytes that applications (the kernel) were given.
         fill_count: requests started.
@@ -65,6 +67,7 @@ class BlockCache:
         self.budget.reclaim = self._make_room
         self.part_size_bytes = store.part_size_bytes
         self.streams: dict[int, Cursor] = {}
+        self.habits = Habits()
         self.fetched_bytes = 0
         self.served_bytes = 0
         self.fill_count = 0

@@ -132,7 +132,13 @@ def advance(cursor: Cursor, start: int, stop: int) -> None:
 
 
 def plan_read(
-    cursor: Cursor, start: int, stop: int, file_bytes: int, max_window_bytes: int
+    cursor: Cursor,
+    start: int,
+    stop: int,
+    file_bytes: int,
+    max_window_bytes: int,
+    *,
+    is_whole_expected: bool = False,
 ) -> Plan:
     """Return what a read of ``[start, stop)`` wants; call it after `advance`.
 
@@ -142,6 +148,8 @@ def plan_read(
         stop: end of the read (exclusive), at most *file_bytes*.
         file_bytes: size of the file.
         max_window_bytes: how far ahead is permitted now.
+        is_whole_expected: the file will most likely be read to its end; see
+            `mountfs.data.habits`. One that begins to be is given the whole window at once.
     """
     if file_bytes <= SMALL_FILE_BYTES:
         return Plan(0, file_bytes, file_bytes)
@@ -149,7 +157,10 @@ def plan_read(
         return Plan(min(start, file_bytes - TAIL_BYTES), file_bytes, file_bytes)
     if cursor.streak < STREAK:
         return Plan(start, stop, stop)
-    window = min(max_window_bytes, max(2 * HEAD_BYTES, GROWTH * cursor.run_bytes))
+    if is_whole_expected and cursor.run_bytes >= HEAD_BYTES:
+        window = max_window_bytes
+    else:
+        window = min(max_window_bytes, max(2 * HEAD_BYTES, GROWTH * cursor.run_bytes))
     return Plan(start, stop, max(stop, min(file_bytes, cursor.position + window)))
 
 

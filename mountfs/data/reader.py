@@ -17,6 +17,7 @@ from mountfs.data.read_ahead import (
     OUT_OF_ORDER_BYTES,
     TAIL_BYTES,
     Cursor,
+    Plan,
     advance,
     part_bytes,
     plan_open,
@@ -58,6 +59,8 @@ class Reader:
         "_blocks",
         "_cache",
         "_cursors",
+        "_is_begun",
+        "_is_whole_expected",
         "is_dropped",
         "object_id",
         "open_count",
@@ -69,6 +72,8 @@ class Reader:
         self._cache = cache
         self._blocks: list[Block] = []
         self._cursors: list[Cursor] = []
+        self._is_begun = False
+        self._is_whole_expected = False
         self.object_id = object_id
         self.size_bytes = size_bytes
         self.open_count = 0
@@ -236,9 +241,15 @@ class Reader:
         cursor, retired = take_cursor(self._cursors, start)
         if retired is not None:
             self.retire(retired)
+        if not self._is_begun:
+            self._is_begun = True
+            self._is_whole_expected = cache.habits.begin(self.object_id.key, self.size_bytes)
+        was_whole = cursor.run_bytes >= self.size_bytes
         advance(cursor, start, stop)
+        if cursor.run_bytes >= self.size_bytes and not was_whole:
+            cache.habits.note_whole(self.object_id.key, self.size_bytes)
         self.touched_at = cursor.touched_at = trio.current_time()
-        plan = plan_read(cursor, start, stop, self.size_bytes, cache.window_bytes())
+        plan = self._plan(cursor, start, stop)
         if plan.start < start or plan.stop > stop:
             widened = plan.stop - plan.start
             if widened <= cache.part_size_bytes and cache.has_room(widened):
@@ -249,9 +260,18 @@ class Reader:
     def _read_on(self, cursor: Cursor) -> None:
         """Go on reading ahead for *cursor*: there may be room now."""
         if not self.is_dropped and cursor in self._cursors:
-            limit = self._cache.window_bytes()
-            plan = plan_read(cursor, cursor.position, cursor.position, self.size_bytes, limit)
+            plan = self._plan(cursor, cursor.position, cursor.position)
             self._read_ahead(cursor, plan.window_stop)
+
+    def _plan(self, cursor: Cursor, start: int, stop: int) -> Plan:
+        return plan_read(
+            cursor,
+            start,
+            stop,
+            self.size_bytes,
+            self._cache.window_bytes(),
+            is_whole_expected=self._is_whole_expected,
+        )
 
     def _read_ahead(self, cursor: Cursor, window_stop: int) -> None:
         """Request whole parts for *cursor* up to *window_stop*, while there is room."""
