@@ -18,6 +18,10 @@ TRUST = 1.4
 """After two files that were read to their end the next one is expected to be; after one that was
 not, no longer. Where every other one is, none is expected to be."""
 
+MOST = 2.0
+"""However many are read at the same time, or again: one that is not read to its end ends the
+habit."""
+
 
 class Habits:
     """Counts, by directory, large files that were read in order from their start to their end."""
@@ -40,7 +44,7 @@ class Habits:
         """Note that an object was read to its end; once for each `begin`."""
         directory = _directory_of(key)
         if size_bytes > SMALL_FILE_BYTES and directory in self._scores:
-            self._scores[directory] += 1.0
+            self._scores[directory] = min(MOST, self._scores[directory] + 1.0)
 
 
 def _directory_of(key: str) -> str:

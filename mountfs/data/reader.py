@@ -60,6 +60,7 @@ class Reader:
         "_cache",
         "_cursors",
         "_is_begun",
+        "_is_whole",
         "_is_whole_expected",
         "is_dropped",
         "object_id",
@@ -73,6 +74,7 @@ class Reader:
         self._blocks: list[Block] = []
         self._cursors: list[Cursor] = []
         self._is_begun = False
+        self._is_whole = False
         self._is_whole_expected = False
         self.object_id = object_id
         self.size_bytes = size_bytes
@@ -244,9 +246,9 @@ class Reader:
         if not self._is_begun:
             self._is_begun = True
             self._is_whole_expected = cache.habits.begin(self.object_id.key, self.size_bytes)
-        was_whole = cursor.run_bytes >= self.size_bytes
         advance(cursor, start, stop)
-        if cursor.run_bytes >= self.size_bytes and not was_whole:
+        if cursor.run_bytes >= self.size_bytes and not self._is_whole:
+            self._is_whole = True
             cache.habits.note_whole(self.object_id.key, self.size_bytes)
         self.touched_at = cursor.touched_at = trio.current_time()
         plan = self._plan(cursor, start, stop)

@@ -163,7 +163,7 @@ class WriteBack:
             numbers = tuple(old.number for old in useless)
             await self._journal.rename(number, key, expected_etag, numbers)
         except BaseException:
-            for old in (*replaced, pending):
+            for old in (*replaced, *self._queue.generations_of(old_key)):
                 self._queue.release(old)
             raise
         finally:
@@ -171,6 +171,8 @@ class WriteBack:
         # No await to the end.
         self.files.replace(replaced, pending)
         self._queue.remove(pending, old_key)
+        for old in self._queue.generations_of(old_key):
+            self._queue.release(old)
         pending.set_state(PendingState.WAITING)
         self._queue.add(pending, self._config.settle_seconds)
         return True
@@ -226,6 +228,8 @@ class WriteBack:
         finally:
             pending.is_moving = False
         self.files.forget(pending, PendingState.DROPPED)
+        for older in self._queue.generations_of(pending.key):
+            self._queue.release(older)  # nobody needs it; the journal has not noted that
         return pending.may_have_landed
 
     async def wait_for(self, number: int, *, is_patient: bool = True) -> ObjectInfo | None:

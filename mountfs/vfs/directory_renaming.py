@@ -103,9 +103,9 @@ class DirectoryRenaming:
         old_name, old_key = node.name, node.entry_key
         new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
         new_key = new_name + b"/"
-        if target is not None:
-            await self._clear(target, node)
-        objects = await self._list(node)
+        objects = None if target is None else await self._check_target(target, node)
+        if objects is None:
+            objects = await self._list(node)
         keys = [info.key for info in objects]
         keys += [file.key for file in self._movable.written_below(old_prefix)]
         _check_lengths(keys, old_prefix, new_prefix)
@@ -113,10 +113,14 @@ class DirectoryRenaming:
         bucket.changes.pin(new_parent, new_key)
         try:
             copied = await self._copy_all(objects, old_prefix, new_prefix, target)
+            if target is not None and self._movable.written_below(new_prefix):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
             # From the first delete on there is no way back.
             with trio.CancelScope(shield=True):
                 await self._move_in_journal(old_prefix, new_prefix, copied)
                 # Before the deletes: who lists the old name meanwhile must empty nothing.
+                for replaced in _bottom_up(target) if target is not None else ():
+                    bucket.changes.remove(replaced)
                 bucket.changes.move(node, new_parent, new_name, mtime_ns=time.time_ns())
                 if target is not None and not node.has_marker:
                     node.has_marker = None  # that of the target has become its own
@@ -131,30 +135,33 @@ class DirectoryRenaming:
             bucket.changes.unpin(old_parent, old_key)
             bucket.changes.unpin(new_parent, new_key)
 
-    async def _clear(self, target: Directory, source: Directory) -> None:
-        """Let *target* show nothing, if that is all that there is but for copies that we left.
+    async def _check_target(self, target: Directory, source: Directory) -> list[ObjectInfo] | None:
+        """Refuse a *target* that has anything but copies that we left; nothing changes there.
 
         Copies of *source*, as it is or was: of what was deleted there already the copy is the only
         one, and nothing else may take its place.
+
+        Returns: what there is of *source*, if that had to be asked.
 
         Raises:
             OSError: ENOTEMPTY.
             StoreError: the store could not be asked.
         """
         if not await self._bucket.namespace.has_children(target) and target.is_empty:
-            return
+            return None
         left = self._leftovers.get((source.prefix, target.prefix), {})
         found = await self._list(target) if left else []
+        found = [info for info in found if info.key != target.prefix]  # its own marker
         is_ours = bool(found) and all(info.etag in left.get(info.key, ()) for info in found)
         found_keys = {info.key for info in found}
-        for info in await self._list(source) if is_ours else []:
+        objects = await self._list(source) if is_ours else []
+        for info in objects:
             new_key = target.prefix + info.key[len(source.prefix) :]
             if new_key in found_keys and info.etag not in left.get(new_key, ()):
                 is_ours = False
         if not is_ours or self._movable.written_below(target.prefix):
             raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
-        for node in _bottom_up(target):
-            self._bucket.changes.remove(node)
+        return objects
 
     async def _list(self, node: Directory) -> list[ObjectInfo]:
         limit = self._bucket.config.rename_dir_limit

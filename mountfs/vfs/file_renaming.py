@@ -117,7 +117,9 @@ class FileRenaming:
         source = node.object_id
         new_key = self._bucket.check_name(new_parent, new_name)
         try:
-            if store.can_rename:
+            # What waits for its upload would replace what is renamed to its key, if that could not
+            # be withdrawn afterwards: then there would be neither.
+            if store.can_rename and (target is None or not self._movable.is_journalled(target)):
                 with trio.CancelScope(shield=True):
                     info = await store.rename(source, new_key, may_replace=True)
                     await self._move_node(node, new_parent, new_name, info.etag, info)

@@ -135,3 +135,49 @@ async def test_a_lone_read_at_the_start_costs_no_window() -> None:
         await read(reader, 0, 128 * 1024)
         await trio.testing.wait_all_tasks_blocked()
         assert cache.fetched_bytes - before <= 3 * MIB
+
+
+async def test_files_of_which_head_and_tail_are_read_end_the_habit(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """What was fetched for nothing counts as if it had not been."""
+    store = FakeStore(latency_seconds=0.02)
+    body = content(24 * MIB)
+    fetched: list[int] = []
+    async with cache_on(store, 512 * MIB) as cache:
+        for number in range(8):
+            before = cache.fetched_bytes
+            reader = reader_on(cache, store, f"a/{number}", body, 2 + number)
+            is_whole = number < 3
+            for start in range(0, len(body) if is_whole else READ_BYTES, READ_BYTES):
+                await read(reader, start, start + READ_BYTES)
+            await read(reader, len(body) - 65536, len(body))
+            await trio.sleep(0.5)
+            cache.drop_reader(2 + number)
+            fetched.append((cache.fetched_bytes - before) // MIB)
+    assert fetched[:4] == [24] * 4  # once for nothing
+    assert max(fetched[4:]) < 8
+
+
+async def test_one_file_that_is_read_again_and_again_is_one_file() -> None:
+    """Each rank reads the same; that says nothing of the next file."""
+    store = FakeStore()
+    body = content(12 * MIB)
+    async with cache_on(store) as cache:
+        reader = reader_on(cache, store, "a/model", body)
+        for _ in range(8):
+            for start in range(0, len(body), READ_BYTES):
+                await read(reader, start, start + READ_BYTES)
+        assert not cache.habits.begin("a/other", SIZE)
+
+
+def test_a_directory_in_use_is_not_the_oldest() -> None:
+    """It was seen first, and used again since."""
+    habits = Habits()
+    for _ in range(4):
+        read_whole(habits, "shards/0")
+    for number in range(MAX_DIRECTORIES - 1):
+        habits.begin(f"{number}/shard", SIZE)
+    read_whole(habits, "shards/1")
+    habits.begin("more/shard", SIZE)
+    assert habits.begin("shards/2", SIZE)

@@ -1,4 +1,4 @@
-"""What is to be given up, and the journal does not take it."""
+"""What is to be given up, or renamed, and the journal does not take it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,35 @@ from mountfs.data.pending import PendingState
 from tests.data.test_write_back import opened
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from mountfs.data.write_back import WriteBack
 
-async def test_what_could_not_be_dropped_goes_up_behind_what_was_stopped_for_it(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+    Doing = Callable[[WriteBack, int], Awaitable[bool]]
+
+
+def drop(write_back: WriteBack, number: int) -> Awaitable[bool]:
+    """Give a generation up."""
+    return write_back.drop(number)
+
+
+def rename(write_back: WriteBack, number: int) -> Awaitable[bool]:
+    """Give it another key."""
+    return write_back.rename(number, "new")
+
+
+async def fail(*_: object) -> None:
+    """Do what a method of the journal does on a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("do", [drop, rename])
+async def test_what_could_not_be_done_goes_up_behind_what_was_stopped_for_it(
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    do: Doing,
 ) -> None:
     """An older generation, whose upload was interrupted, does not stand in its way for ever."""
     async with opened(tmp_path, settle_seconds=0.0) as s:
@@ -26,14 +50,43 @@ async def test_what_could_not_be_dropped_goes_up_behind_what_was_stopped_for_it(
         await s.commit("key", b"one")
         await s.publisher.at_gate.wait()
         younger = await s.commit("key", b"two")
-
-        async def fail(number: int, etag: str) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         with monkeypatch.context() as patch:
             patch.setattr(s.journal, "end", fail)
+            patch.setattr(s.journal, "rename", fail)
             with pytest.raises(OSError, match="No space left"):
-                await s.write_back.drop(younger.number)
+                await do(s.write_back, younger.number)
         s.publisher.gate.set()
         await trio.sleep(5000)
         assert PendingState.PUBLISHED is younger.state
+
+
+@pytest.mark.parametrize("do", [drop, rename])
+async def test_an_older_generation_whose_end_was_not_noted_ends_later(
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    do: Doing,
+) -> None:
+    """Nobody needs it any more; after a crash it would come back under a name that is gone."""
+    async with opened(tmp_path, settle_seconds=0.0) as s:
+        s.publisher.is_interruptible = True
+        s.publisher.gate = trio.Event()
+        older = await s.commit("key", b"one")
+        await s.publisher.at_gate.wait()
+        younger = await s.commit("key", b"two")
+        end = s.journal.end
+        is_full = True
+
+        async def fail_once(number: int, etag: str) -> None:
+            nonlocal is_full
+            if is_full:
+                is_full = False
+                await fail()
+            await end(number, etag)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(s.journal, "end", fail_once)
+            await do(s.write_back, younger.number)
+        s.publisher.gate.set()
+        await trio.sleep(5000)
+        assert older.has_ended

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from mountfs.data.config import WriteConfig
     from mountfs.errors import StoreError
+    from mountfs.store.fake import Request
 
 
 NO_ANSWER = StoreUnavailableError("no answer")
@@ -273,3 +274,61 @@ async def test_a_rename_that_was_refused_leaves_no_right_to_write_over_anything(
         with pytest.raises(OSError, match="not empty"):
             await program.rename(b"old", b"new")
         assert b"one" == contents(store)["new/x"]
+
+
+@pytest.mark.parametrize("kind", ["LIST", "COPY"])
+async def test_what_a_failed_rename_has_left_is_shown_until_something_takes_its_place(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, kind: str
+) -> None:
+    """Whoever sees nothing there would write over the only copy, or remove its directory."""
+    store = FakeStore()
+    store.bucket.put("a/model", b"precious")
+    store.bucket.put("a/stuck", b"stuck")
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        with keeping("a/stuck"), pytest.raises(AccessDeniedError):
+            await program.rename(b"a", b"new")
+        await look_up(vfs, b"a")
+        new = await look_up(vfs, b"new")
+        assert [b"model", b"stuck"] == await program.names(new)
+        lists = 0
+
+        def refuse_some(request: Request) -> StoreError | None:
+            nonlocal lists
+            lists += request.kind == "LIST" and request.key.startswith("a/")
+            is_late = request.kind != "LIST" or lists > 1
+            return AccessDeniedError("no") if request.kind == kind and is_late else None
+
+        store.fault_for = refuse_some
+        with contextlib.suppress(AccessDeniedError):
+            await program.rename(b"a", b"new")
+        relent(store)
+        assert [b"model", b"stuck"] == await program.names(await look_up(vfs, b"new"))
+        assert b"precious" == contents(store)["new/model"]
+        assert 1 == lists
+
+
+async def test_a_marker_of_the_target_does_not_stand_in_the_way_of_the_next_attempt(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """It is not among what was copied, since the source had none."""
+    store = one_directory()
+    async with opening_vfs(store, tmp_path) as vfs:
+        program = Program(vfs)
+        await make_directory(program, b"new")
+        copies = 0
+
+        def refuse_third(request: Request) -> StoreError | None:
+            nonlocal copies
+            copies += request.kind == "COPY"
+            return AccessDeniedError("no") if request.kind == "COPY" and copies == 3 else None
+
+        store.fault_for = refuse_third
+        with pytest.raises(AccessDeniedError):
+            await program.rename(b"old", b"new")
+        relent(store)
+        await trio.sleep(TTL_SECONDS)
+        await look_up(vfs, b"new")
+        await program.rename(b"old", b"new")
+        assert {f"new/{name.decode()}" for name in NAMES} < contents(store).keys()
+        assert not any(key.startswith("old/") for key in contents(store))

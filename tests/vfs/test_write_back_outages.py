@@ -22,6 +22,8 @@ from tests.vfs.write_back import (
     WRITE_BACK,
     append,
     failing_disk,
+    full_journal,
+    killed,
     recover_from,
     save_again,
     slow_disk,
@@ -146,3 +148,80 @@ async def test_a_file_removed_after_an_outage_does_not_come_back(
         await trio.sleep(LONG_SECONDS)
     await recover_from(tmp_path, store)
     assert {} == contents(store)
+
+
+@pytest.mark.parametrize("can_rename", [True, False], ids=["renamed by the store", "copied"])
+async def test_what_replaces_a_file_that_waits_is_not_lost_when_the_journal_is_full(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, *, can_rename: bool
+) -> None:
+    """The waiting file's upload would come upon the only object that there is."""
+    store = FakeStore(can_rename=can_rename)
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"g", b"precious")
+        await trio.sleep(LONG_SECONDS)
+        await program.save(b"f", b"of f")
+        with failing_disk(errno.ENOSPC), pytest.raises(OSError, match="No space left"):
+            await program.rename(b"g", b"f")
+        await trio.sleep(LONG_SECONDS)
+        assert b"precious" in contents(store).values()
+
+
+async def test_a_store_that_renames_is_asked_to_when_nothing_waits_at_the_new_name(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """One request, whatever was there before."""
+    store = FakeStore(can_rename=True)
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        for name in (b"f", b"g"):
+            await program.save(name, name)
+        await trio.sleep(LONG_SECONDS)
+        await program.rename(b"g", b"f")
+        assert {"f": b"g"} == contents(store)
+        assert (1, 0) == (store.requests["RENAME"], store.requests["COPY"])
+
+
+async def test_a_file_with_two_generations_in_the_journal_can_be_synced_after_a_failed_rename(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The disk was full for a moment, while the older one came due."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        with full_journal("end", "rename"):
+            await _save_twice(program)
+            with pytest.raises(OSError, match="No space left"):
+                await program.rename(b"f", b"g")
+        handle = await program.open_to_write(b"f")
+        with trio.fail_after(LONG_SECONDS):
+            await program.changes.fsync(handle)
+        await program.close(handle)
+        assert {"f": b"2" * LARGE} == contents(store)
+
+
+@pytest.mark.parametrize("is_removed", [True, False], ids=["removed", "renamed"])
+async def test_an_older_generation_does_not_come_back_under_a_name_that_is_gone(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, *, is_removed: bool
+) -> None:
+    """Though the journal could not note its end at once."""
+    store = FakeStore()
+    async with opening_vfs(store, tmp_path / "cache", write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        with full_journal("end"):
+            await _save_twice(program)
+            if not is_removed:
+                await program.rename(b"f", b"g")
+        if is_removed:
+            await program.unlink(b"f")
+        await trio.sleep(LONG_SECONDS)
+        left = killed(store, tmp_path / "cache", tmp_path / "killed")
+    await recover_from(tmp_path / "killed", left)
+    assert ({} if is_removed else {"g": b"2" * LARGE}) == contents(left)
+
+
+async def _save_twice(program: Program) -> None:
+    """Save a file, and again to a slow disk: the first is due before the second is there."""
+    await program.save(b"f", b"1" * LARGE)
+    with slow_disk():
+        await save_again(program, b"f", b"2" * LARGE)

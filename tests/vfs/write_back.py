@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -80,6 +81,19 @@ def failing_disk(code: int) -> Iterator[None]:
         raise OSError(code, os.strerror(code))
 
     with mock.patch.object(os, "pwritev", refuse):
+        yield
+
+
+@contextmanager
+def full_journal(*names: str) -> Iterator[None]:
+    """Let these methods of the journal fail in this block, as they do on a full disk."""
+
+    async def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(mock.patch.object(Journal, name, refuse))
         yield
 
 
