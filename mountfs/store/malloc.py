@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 
 _M_TRIM_THRESHOLD = -1
-_M_ARENA_MAX = -8
 _M_MMAP_THRESHOLD = -3
 
 MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
@@ -18,12 +17,6 @@ MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024
 
 TRIM_THRESHOLD_BYTES = 128 * 1024 * 1024
 """The heap keeps this much free memory at its end: enough for parts that come and go together."""
-
-
-ARENAS = 1
-"""Heaps, of which each thread gets its own otherwise: CRT's threads allocate the parts, and memory
-that one of them has freed is none for the others. With four readers that read 64 MiB ahead each,
-that cost a tenth of the throughput."""
 
 
 def give_back_freed_memory() -> None:
@@ -50,5 +43,4 @@ def keep_freed_parts() -> bool:
     return bool(
         mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
         and mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
-        and mallopt(_M_ARENA_MAX, ARENAS)
     )
