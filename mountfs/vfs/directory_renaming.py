@@ -104,6 +104,7 @@ class DirectoryRenaming:
         new_prefix = bucket.check_name(new_parent, new_name, is_directory=True)
         new_key = new_name + b"/"
         objects = None if target is None else await self._check_target(target, node)
+        has_leftovers = objects is not None
         if objects is None:
             objects = await self._list(node)
         keys = [info.key for info in objects]
@@ -113,7 +114,7 @@ class DirectoryRenaming:
         bucket.changes.pin(new_parent, new_key)
         try:
             copied = await self._copy_all(objects, old_prefix, new_prefix, target)
-            if target is not None and self._movable.written_below(new_prefix):
+            if has_leftovers and self._movable.written_below(new_prefix):
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
             # From the first delete on there is no way back.
             with trio.CancelScope(shield=True):

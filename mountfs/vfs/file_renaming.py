@@ -72,6 +72,9 @@ class FileRenaming:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
                 is_same = self._bucket.check_name(new_parent, new_name) == new_key
                 if is_same and node.key == key and self._movable.is_ready(node):
+                    there = new_parent.child(new_name)
+                    if target is not None and target.is_detached and isinstance(there, File):
+                        target = there  # it was given up meanwhile; this has what the journal has
                     await self._rename_locked(node, new_parent, new_name, target)
                     return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -163,6 +164,33 @@ async def test_what_replaces_a_file_that_waits_is_not_lost_when_the_journal_is_f
         await program.save(b"f", b"of f")
         with failing_disk(errno.ENOSPC), pytest.raises(OSError, match="No space left"):
             await program.rename(b"g", b"f")
+        await trio.sleep(LONG_SECONDS)
+        assert b"precious" in contents(store).values()
+
+
+@pytest.mark.parametrize("can_rename", [True, False], ids=["renamed by the store", "copied"])
+async def test_what_replaces_a_file_that_is_given_up_meanwhile_is_not_lost(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, *, can_rename: bool
+) -> None:
+    """What the journal has of it is another file's by then, which waits as the first one did."""
+    store = FakeStore(can_rename=can_rename)
+    async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
+        program = Program(vfs)
+        await program.save(b"g", b"precious")
+        await trio.sleep(LONG_SECONDS)
+        await program.save(b"f", b"of f")
+        committer = program.changes._committer
+        (given_up,) = committer.files.values()
+
+        async def rename() -> None:
+            with contextlib.suppress(OSError):
+                await program.rename(b"g", b"f")
+
+        with full_journal("end"):
+            async with trio.open_nursery() as nursery, committer._locks.hold("f"):
+                nursery.start_soon(rename)
+                await trio.testing.wait_all_tasks_blocked()
+                committer.discard(given_up)
         await trio.sleep(LONG_SECONDS)
         assert b"precious" in contents(store).values()
 
