@@ -77,6 +77,11 @@ class StoreError(MountfsError):
         self.status = status
         self.may_have_landed = False
 
+    @property
+    def leaves_doubt(self) -> bool:
+        """Tell whether a change that was asked for may have been made."""
+        return self.may_have_landed
+
     def __str__(self) -> str:
         facts = [
             f"{name} {value}"
@@ -171,6 +176,11 @@ class RequestRejectedError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The store gave no good answer in spite of retries."""
+
+    @property
+    def leaves_doubt(self) -> bool:
+        """Tell whether a change that was asked for may have been made: nobody knows."""
+        return True
 
 
 class ThrottledError(StoreUnavailableError):

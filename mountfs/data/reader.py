@@ -59,7 +59,6 @@ class Reader:
         "_blocks",
         "_cache",
         "_cursors",
-        "_is_begun",
         "_is_whole",
         "_is_whole_expected",
         "is_dropped",
@@ -73,9 +72,9 @@ class Reader:
         self._cache = cache
         self._blocks: list[Block] = []
         self._cursors: list[Cursor] = []
-        self._is_begun = False
         self._is_whole = False
-        self._is_whole_expected = False
+        self._is_whole_expected: bool | None = None
+        """None before the first read."""
         self.object_id = object_id
         self.size_bytes = size_bytes
         self.open_count = 0
@@ -243,8 +242,7 @@ class Reader:
         cursor, retired = take_cursor(self._cursors, start)
         if retired is not None:
             self.retire(retired)
-        if not self._is_begun:
-            self._is_begun = True
+        if self._is_whole_expected is None:
             self._is_whole_expected = cache.habits.begin(self.object_id.key, self.size_bytes)
         advance(cursor, start, stop)
         if cursor.run_bytes >= self.size_bytes and not self._is_whole:
@@ -272,7 +270,7 @@ class Reader:
             stop,
             self.size_bytes,
             self._cache.window_bytes(),
-            is_whole_expected=self._is_whole_expected,
+            is_whole_expected=bool(self._is_whole_expected),
         )
 
     def _read_ahead(self, cursor: Cursor, window_stop: int) -> None:

@@ -112,7 +112,8 @@ class Attempts:
 
     async def _note_failure(self, pending: Pending, error: Exception) -> None:
         was_stopped = pending.scope.cancelled_caught
-        if not pending.is_interruptible and _may_have_landed(error):
+        leaves_doubt = isinstance(error, StoreError) and error.leaves_doubt
+        if not pending.is_interruptible and leaves_doubt:
             pending.may_have_landed = True
         pending.is_interruptible = False
         if not was_stopped:
@@ -151,9 +152,3 @@ class Attempts:
         else:
             self._files.replace([pending], youngest)
         return True
-
-
-def _may_have_landed(error: Exception) -> bool:
-    if isinstance(error, StoreError) and error.may_have_landed:
-        return True
-    return isinstance(error, StoreUnavailableError)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from mountfs.errors import StoreError, StoreUnavailableError
+from mountfs.errors import StoreError
 from mountfs.keys import KEY_MAX_BYTES, sort_key
 from mountfs.meta.subtree import SubtreeTooLargeError
 from mountfs.objects import ObjectId, ObjectInfo
@@ -203,7 +203,7 @@ class DirectoryRenaming:
                     info = await self._copy(source, new_key, left.setdefault(new_key, set()))
                 except StoreError as error:
                     errors.append(error)
-                    if not _may_have_landed(error):
+                    if not error.leaves_doubt:
                         unanswered.discard(new_key)
                 else:
                     unanswered.discard(new_key)
@@ -237,7 +237,7 @@ class DirectoryRenaming:
         try:
             info = await self._bucket.publisher.copy(version, source.size_bytes, new_key, None)
         except StoreError as error:
-            if not (is_noted or _may_have_landed(error)):
+            if not (is_noted or error.leaves_doubt):
                 noted.discard(source.etag)
             raise
         noted.add(info.etag)
@@ -303,10 +303,6 @@ class DirectoryRenaming:
                 self._committer.versions.note_version(node, copy.info)
             else:
                 self._bucket.namespace.note_stale(node)
-
-
-def _may_have_landed(error: StoreError) -> bool:
-    return error.may_have_landed or isinstance(error, StoreUnavailableError)
 
 
 def _bottom_up(top: Directory) -> list[Node]:
