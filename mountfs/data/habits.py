@@ -19,8 +19,7 @@ TRUST = 1.4
 not, no longer. Where every other one is, none is expected to be."""
 
 MOST = 2.0
-"""However many are read at the same time, or again: one that is not read to its end ends the
-habit."""
+"""So that one file that is not read to its end is enough, however many were before it."""
 
 
 class Habits:

@@ -125,7 +125,7 @@ def advance(cursor: Cursor, start: int, stop: int) -> None:
             cursor.streak = STREAK  # who begins at the beginning mostly goes on
         elif gap >= 0 and cursor.run_bytes and size >= cursor.last_size_bytes:
             cursor.streak += 1
-        # What was skipped was not read, though it may have been fetched.
+        # What a long skip leaves out was not read, though it may have been fetched.
         cursor.run_bytes += max(0, stop - cursor.position) if gap <= OUT_OF_ORDER_BYTES else size
     if gap >= 0:
         cursor.last_size_bytes = size

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from mountfs.data.pending import Pending
     from mountfs.data.write_back import WriteBack
+    from tests.data.test_write_back import Setting
 
     Doing = Callable[[WriteBack, int], Awaitable[bool]]
 
@@ -29,6 +31,15 @@ def drop(write_back: WriteBack, number: int) -> Awaitable[bool]:
 def rename(write_back: WriteBack, number: int) -> Awaitable[bool]:
     """Give it another key."""
     return write_back.rename(number, "new")
+
+
+async def begin(s: Setting) -> tuple[Pending, Pending]:
+    """Commit two generations of a key; the upload of the older one has begun, and stands still."""
+    s.publisher.is_interruptible = True
+    s.publisher.gate = trio.Event()
+    older = await s.commit("key", b"one")
+    await s.publisher.at_gate.wait()
+    return older, await s.commit("key", b"two")
 
 
 async def fail(*_: object) -> None:
@@ -45,11 +56,7 @@ async def test_what_could_not_be_done_goes_up_behind_what_was_stopped_for_it(
 ) -> None:
     """An older generation, whose upload was interrupted, does not stand in its way for ever."""
     async with opened(tmp_path, settle_seconds=0.0) as s:
-        s.publisher.is_interruptible = True
-        s.publisher.gate = trio.Event()
-        await s.commit("key", b"one")
-        await s.publisher.at_gate.wait()
-        younger = await s.commit("key", b"two")
+        _, younger = await begin(s)
         with monkeypatch.context() as patch:
             patch.setattr(s.journal, "end", fail)
             patch.setattr(s.journal, "rename", fail)
@@ -69,11 +76,7 @@ async def test_an_older_generation_whose_end_was_not_noted_ends_later(
 ) -> None:
     """Nobody needs it any more; after a crash it would come back under a name that is gone."""
     async with opened(tmp_path, settle_seconds=0.0) as s:
-        s.publisher.is_interruptible = True
-        s.publisher.gate = trio.Event()
-        older = await s.commit("key", b"one")
-        await s.publisher.at_gate.wait()
-        younger = await s.commit("key", b"two")
+        older, younger = await begin(s)
         end = s.journal.end
         is_full = True
 
