@@ -128,11 +128,15 @@ class FoundRecord:
         return self.data_start + self.data_bytes
 
 
+def describe_record(record: Record) -> bytes:
+    """Return the description of *record*; spaces may be appended, to fill a block."""
+    return json.dumps(_describe(record), separators=(",", ":")).encode("ascii")
+
+
 def encode_record(
-    record: Record, body: Body, segment_id: bytes, batch_start: int
+    description: bytes, body: Body, segment_id: bytes, batch_start: int
 ) -> tuple[bytes, int]:
     """Return what stands before the data on disk, and the data's checksum."""
-    description = json.dumps(_describe(record), separators=(",", ":")).encode("ascii")
     data_bytes = checksum = 0
     for piece in body:
         data_bytes += memoryview(piece).nbytes

@@ -1,5 +1,7 @@
 """One file of the journal: appended to by batches, then read, then deleted as a whole.
 
+How it is read back after a crash is `mountfs.data.journal_read_back`'s.
+
 All functions block on the disk. Nothing of a batch counts before its sync returned; what a failed
 write left behind is cut off, so that the file always ends with a whole record.
 """
@@ -9,18 +11,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mountfs.data.direct_file import ALIGNMENT_BYTES, open_direct
 from mountfs.data.journal_record import (
+    HEADER_BYTES,
     SEGMENT_ID_BYTES,
-    FoundRecord,
-    Record,
+    describe_record,
     encode_record,
-    find_records,
-    read_record,
 )
 from mountfs.data.staging_file import read_fully, write_fully
 from mountfs.data.staging_folder import sync_directory
@@ -28,11 +28,15 @@ from mountfs.data.staging_folder import sync_directory
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mountfs.data.direct_file import DirectFile
+    from mountfs.data.journal_record import Record
     from mountfs.objects import Body
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile(r"journal-([0-9]{8,})-([0-9a-f]{16})")
+DIRECT_BYTES = 32 * 1024
+"""A batch that is larger does not pass through the page cache. It ends with a whole block, which
+would be too much for the few bytes of a deletion or of a note."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +77,7 @@ class Segment:
     """
 
     __slots__ = (
+        "_direct",
         "_directory",
         "_id",
         "_is_retired",
@@ -100,8 +105,24 @@ class Segment:
         self._is_retired = False
         self._readers = 0
         self.sync_count = 0
+        self._direct: DirectFile | None = None
         self._directory = directory
         self._id = segment_id
+
+    def open_direct(self) -> None:
+        """Let large batches go past the page cache, where that can be.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self._direct = open_direct(self.path)
+
+    def seal(self) -> None:
+        """Append nothing any more."""
+        self.is_sealed = True
+        if self._direct is not None:
+            self._direct.close()
+            self._direct = None
 
     def append(self, batch: list[Addition]) -> None:
         """Append *batch* and sync it, if one of it needs that; set what became of each.
@@ -166,19 +187,29 @@ class Segment:
 
     def close(self) -> None:
         """Close the file."""
+        self.seal()
         os.close(self.fd)
 
     def _try(self, batch: list[Addition]) -> None:
         start = position = self.size_bytes
-        buffers: list[bytes | bytearray | memoryview] = []
-        for item in batch:
-            head, item.checksum = encode_record(item.record, item.body, self._id, start)
-            item.data_start = position + len(head)
+        descriptions = [describe_record(item.record) for item in batch]
+        for item, description in zip(batch, descriptions, strict=True):
+            item.data_start = position + HEADER_BYTES + len(description)
             item.data_bytes = sum(memoryview(piece).nbytes for piece in item.body)
             position = item.data_start + item.data_bytes
+        is_direct = self._direct is not None and position - start >= DIRECT_BYTES
+        if is_direct:
+            filling_bytes = -position % ALIGNMENT_BYTES
+            descriptions[-1] += b" " * filling_bytes
+            batch[-1].data_start += filling_bytes
+            position += filling_bytes
+        buffers: list[bytes | bytearray | memoryview] = []
+        for item, description in zip(batch, descriptions, strict=True):
+            head, item.checksum = encode_record(description, item.body, self._id, start)
             buffers += (head, *item.body)
         try:
-            write_fully(self.fd, buffers, start)
+            if not (is_direct and self._write_direct(buffers, start)):
+                write_fully(self.fd, buffers, start)
             self.has_unsynced = True
             if any(item.needs_sync for item in batch):
                 self._sync()
@@ -188,6 +219,34 @@ class Segment:
             self._cut(start)
         else:
             self.size_bytes = position
+
+    def _write_direct(self, buffers: Body, start: int) -> bool:
+        """Write a batch that ends with a block; tell whether that can be done here.
+
+        Raises:
+            OSError: no room, or a disk that fails.
+        """
+        assert self._direct is not None
+        # A block that has older bytes in it is never written again past the cache: a loss of power
+        # could take those along.
+        ahead_bytes = -start % ALIGNMENT_BYTES
+        ahead: list[memoryview] = []
+        blocks: list[memoryview] = []
+        for view in (memoryview(buffer).cast("B") for buffer in buffers):
+            ahead.append(view[:ahead_bytes])
+            blocks.append(view[ahead_bytes:])
+            ahead_bytes -= len(ahead[-1])
+        at = write_fully(self.fd, ahead, start)
+        try:
+            self._direct.write(blocks, at)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            log.info("%s: cannot be written past the page cache", self.path)
+            self._direct.close()
+            self._direct = None
+            return False
+        return True
 
     def _sync(self) -> None:
         try:
@@ -217,96 +276,9 @@ def create_segment(directory: Path, number: int) -> Segment:
     segment = Segment(directory, number, secrets.token_bytes(SEGMENT_ID_BYTES), -1)
     segment.fd = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        segment.open_direct()
         sync_directory(directory)
     except OSError:
         segment.close()
         raise
     return segment
-
-
-def open_segments(directory: Path) -> list[Segment]:
-    """Open the segments in *directory*, in their order; nothing is appended to them.
-
-    Raises:
-        OSError: one of them cannot be opened.
-    """
-    found = sorted(
-        (int(match[1]), bytes.fromhex(match[2]), name)
-        for name in os.listdir(directory)
-        if (match := _NAME.fullmatch(name))
-    )
-    segments: list[Segment] = []
-    try:
-        for number, segment_id, name in found:
-            fd = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
-            segment = Segment(directory, number, segment_id, fd)
-            segment.is_sealed = True
-            segment.has_unsynced = True  # who wrote it died
-            segments.append(segment)
-    except OSError:
-        for segment in segments:
-            segment.close()
-        raise
-    return segments
-
-
-@dataclass(slots=True, kw_only=True)
-class Content:
-    """What was read back of a segment.
-
-    Attributes:
-        records: in their order.
-        unreadable: ``[start, stop)`` that holds something that was acknowledged and cannot be read.
-    """
-
-    records: list[FoundRecord] = field(default_factory=list)
-    unreadable: tuple[int, int] | None = None
-
-
-def read_segment(segment: Segment) -> Content:
-    """Return the records of *segment*, up to the first that cannot be read.
-
-    If what follows was never acknowledged (a write that power loss or death cut short) that is the
-    end of the segment. If it was, the segment is damaged: that is logged, and it is kept.
-
-    Raises:
-        OSError: the disk failed, or a later version has written it.
-    """
-    size_bytes = os.fstat(segment.fd).st_size
-    data = bytearray(size_bytes)
-    read_fully(segment.fd, data, 0)
-    try:
-        content = parse_segment(memoryview(data), segment.path.name)
-    except (KeyError, ValueError) as error:  # it is whole, but not what we write
-        raise OSError(errno.EINVAL, f"{segment.path}: {error}") from error
-    segment.size_bytes = size_bytes
-    if content.unreadable is not None:
-        segment.is_damaged = True
-        log.error(
-            "%s: the journal is damaged: bytes %d to %d cannot be read, and files that were closed "
-            "successfully may be in them; the file is kept, nothing behind the damage is replayed",
-            segment.path,
-            *content.unreadable,
-        )
-    return content
-
-
-def parse_segment(data: memoryview, name: str) -> Content:
-    """Return what the bytes of the segment called *name* say; see `read_segment`."""
-    match = _NAME.fullmatch(name)
-    assert match is not None, f"{name} names no segment"
-    segment_id = bytes.fromhex(match[2])
-    content = Content()
-    position = 0
-    while position < len(data):
-        found = read_record(data, position, segment_id)
-        if found is None:
-            break
-        content.records.append(found)
-        position = found.stop
-    for later in find_records(data, position, segment_id):
-        if later.batch_start > position:
-            # A batch is begun only after the one before it was synced.
-            content.unreadable = (position, len(data))
-            break
-    return content

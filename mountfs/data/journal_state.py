@@ -66,11 +66,13 @@ class JournalState:
     Attributes:
         entries: by number; iterating gives the order in which they came to their keys.
         next_number: greater than any number or order that was used.
+        data_bytes: of the entries, as far as their data is in segments.
     """
 
     def __init__(self) -> None:
         self.entries: dict[int, JournalEntry] = {}
         self.next_number = 1
+        self.data_bytes = 0
         self._by_key: dict[str, dict[int, JournalEntry]] = {}
         """By key and number. With 100,000 files waiting nobody looks through all of them."""
 
@@ -102,6 +104,7 @@ class JournalState:
     def _begin(self, record: DirtyRecord, place: Place) -> list[JournalEntry]:
         self._note_used(record.number, record.order)
         known = self.entries.get(record.number)
+        self.data_bytes += place.data_bytes
         entry = JournalEntry(
             record=record,
             key=record.generation.key,
@@ -116,6 +119,7 @@ class JournalState:
             # It was written again, to let an older segment go. Others refer to the entry; it stays
             # the same one.
             known.place.segment.live.discard(record.number)
+            self.data_bytes -= known.place.data_bytes
             known.record, known.place = record, place
             self._move(known, entry.key, entry.expected_etag, entry.order)
         place.segment.live.add(record.number)
@@ -168,4 +172,5 @@ class JournalState:
         for entry in ended:
             self._unindex(entry)
             entry.place.segment.live.discard(entry.number)
+            self.data_bytes -= entry.place.data_bytes
         return ended

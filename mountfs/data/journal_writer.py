@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mountfs.data.journal_read_back import open_segments, read_segment
 from mountfs.data.journal_record import DirtyRecord
-from mountfs.data.journal_segment import (
-    Addition,
-    Segment,
-    create_segment,
-    open_segments,
-    read_segment,
-)
+from mountfs.data.journal_segment import Addition, Segment, create_segment
 from mountfs.data.journal_state import JournalEntry, JournalState, Place
 
 if TYPE_CHECKING:
@@ -174,7 +169,7 @@ class JournalWriter:
                 return None
             self._next_segment += 1
             if self._current is not None:
-                self._current.is_sealed = True
+                self._current.seal()
             self._current = segment
             self._segments.append(segment)
         syncs = self._current.sync_count
@@ -219,12 +214,8 @@ class JournalWriter:
         oldest = self._segments[0] if self._segments else None
         if oldest is None or oldest is self._current or oldest.is_damaged:
             return
-        if self.size_bytes < COMPACT_BYTES:
-            return  # before the sum, which takes a while when thousands of files wait
-        live_bytes = sum(entry.place.data_bytes for entry in self.state.entries.values())
-        if self.size_bytes < COMPACT_BYTES + 2 * live_bytes:
-            return
-        await self._move(oldest)
+        if self.size_bytes >= COMPACT_BYTES + 2 * self.state.data_bytes:
+            await self._move(oldest)
 
     def _has_dead_segment(self) -> bool:
         return bool(self._segments) and self._is_dead(self._segments[0])

@@ -18,7 +18,7 @@ from mountfs.data.generation import Generation
 from mountfs.data.journal import INLINE_BYTES
 from mountfs.errors import StoreError
 from mountfs.vfs.committing import GONE
-from mountfs.vfs.showing import saved_attributes
+from mountfs.vfs.showing import headers_of, saved_attributes
 from mountfs.vfs.upload_headers import headers_for_content
 
 if TYPE_CHECKING:
@@ -76,13 +76,14 @@ class Journalling:
             StoreError: what is needed of the base could not be fetched.
         """
         node = file.node
-        # The publish asks again. A close needs the disk only: the store may be away.
-        with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError):
-            await self._committer.versions.learn_headers(node)
-        with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError, OSError):
+        if headers_of(node) is None:
+            # The publish asks again. A close needs the disk only: the store may be away.
+            with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError):
+                await self._committer.versions.learn_headers(node)
+        if self._is_small_change(file):
             # Whole in the journal it can be published whatever becomes of its base. Of a large one
             # the store copies the rest; a small one is fetched for the upload anyway.
-            if self._is_small_change(file):
+            with trio.move_on_after(HEADERS_SECONDS), contextlib.suppress(StoreError, OSError):
                 await self._writing.localize(file)
         while True:
             key = node.key

@@ -58,6 +58,9 @@ class Retiring:
 
     def retire_soon(self, file: WrittenFile) -> None:
         """Begin to `retire` *file*."""
+        is_saved = file.stored is not None and not file.is_dirty and file.commit is None
+        if is_saved and file.error is None:
+            return  # when it is in the store this is asked again
         self._nursery.start_soon(self._retire_quietly, file)
 
     async def _retire_quietly(self, file: WrittenFile) -> None:

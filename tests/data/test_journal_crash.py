@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from mountfs.data import journal_record
 from mountfs.data.journal import open_journal
+from mountfs.data.journal_read_back import parse_segment
 from mountfs.data.journal_record import DirtyRecord, EndRecord, RenameRecord
-from mountfs.data.journal_segment import Addition, create_segment, parse_segment
+from mountfs.data.journal_segment import Addition, create_segment
 from mountfs.data.journal_state import JournalState, Place
 from mountfs.data.staging_directory import StagingConfig, open_staging
 from tests.data.journal_content import commit, make_generation, read_all
