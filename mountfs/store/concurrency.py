@@ -1,9 +1,9 @@
 """How many requests for data the store should see at a time.
 
-Additive increase, multiplicative decrease, as in TCP: every answer that was not refused adds a
-little, a refusal (503 SlowDown, 429) or a time-out halves. Demand (somebody waits for the bytes)
-always goes through, and slows down by the back-off of its retries; read-ahead asks `is_full` first
-and holds back.
+As in TCP: until the first refusal every answer adds one, so that the limit doubles with each round
+of answers; from then on it adds a little, and a refusal (503 SlowDown, 429) or a time-out halves.
+Demand (somebody waits for the bytes) always goes through, and slows down by the back-off of its
+retries; read-ahead asks `is_full` first and holds back.
 """
 
 from __future__ import annotations
@@ -47,9 +47,13 @@ class AdaptiveConcurrency:
         return self.in_flight >= self.limit
 
     def note_success(self) -> None:
-        """Raise the limit a little: by one after as many answers as the limit."""
+        """Raise the limit: by one after as many answers as the limit, at first after each."""
         if self.limit < self._maximum:
-            self.limit = min(self._maximum, self.limit + 1.0 / self.limit)
+            # Large parts are answered seldom: where a connection carries 8 MB/s, four readers of
+            # shards were at a third of the maximum after 2 GiB, and read at 0.72 of what the store
+            # gives instead of 0.88.
+            increase = 1.0 / self.limit if self.throttled_count else 1.0
+            self.limit = min(self._maximum, self.limit + increase)
 
     def note_throttled(self) -> None:
         """Halve the limit, at most once in `HALVE_PAUSE_SECONDS`."""

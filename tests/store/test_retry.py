@@ -56,7 +56,23 @@ async def test_an_answer_is_returned_at_once() -> None:
     """And counts as a success."""
     retry, concurrency = make_retry()
     assert "answer" == await retry.run(Attempts(), "GET", "key")
-    assert (0, 16 + 1 / 16) == (retry.retry_count, concurrency.limit)
+    assert (0, 17) == (retry.retry_count, concurrency.limit)
+
+
+def test_the_limit_doubles_with_each_round_until_the_store_refuses_something() -> None:
+    """Then it is halved, and grows by one with each round; never beyond the maximum."""
+    concurrency = AdaptiveConcurrency(initial=16, maximum=64)
+    for _ in range(16):
+        concurrency.note_success()
+    assert 32 == concurrency.limit
+    for _ in range(100):
+        concurrency.note_success()
+    assert 64 == concurrency.limit
+    concurrency.note_throttled()
+    assert 32 == concurrency.limit
+    for _ in range(32):
+        concurrency.note_success()
+    assert 32.9 < concurrency.limit <= 33
 
 
 async def test_pauses_double_up_to_the_longest(autojump_clock: MockClock) -> None:
