@@ -138,7 +138,7 @@ OPTIONS: tuple[Option, ...] = (
     _option(_R, "memory-limit", SIZE, "read.memory_limit_bytes",
             "memory for all object data of the mount", "a quarter of the memory, at most 4G"),
     _option(_R, "max-read-ahead", SIZE, "read.max_read_ahead_bytes",
-            "how far one sequential reader is read ahead at most"),
+            "how far one sequential reader is read ahead; twice as far where all files are read"),
     _option(_R, "part-size", SIZE, "store.part_size_bytes",
             "largest single request for data"),
     _option(_R, "throughput-target-gbps", NUMBER, "store.throughput_target_gbps",

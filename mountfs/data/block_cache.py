@@ -108,13 +108,21 @@ class BlockCache:
         if reader is not None:
             reader.drop()
 
-    def window_bytes(self) -> int:
+    def window_bytes(self, *, is_whole_expected: bool) -> int:
         """Return how far one stream may read ahead now: its fair share of the budget.
 
         A third is left out of the division, since fills in flight count twice.
+
+        Args:
+            is_whole_expected: the file will most likely be read to its end; then twice as far.
         """
         share = self.budget.limit_bytes * 2 // (3 * max(1, len(self.streams)))
-        return min(self._max_window_bytes, share)
+        # Between two files a reader empties its window faster than the network fills one, and then
+        # nothing is under way. Measured with shards of 128 MiB and 200 MB/s, the next one opened
+        # ahead: 0.84 of raw awscrt with the simple window, 0.96 with twice as much. Within a long
+        # file more gains nothing, and costs memory that is touched for the first time.
+        longest = self._max_window_bytes * (2 if is_whole_expected else 1)
+        return min(longest, share)
 
     def may_read_ahead(self, size_bytes: int) -> bool:
         """Tell whether *size_bytes* may be fetched that nobody waits for; makes room if it can."""

@@ -13,7 +13,8 @@ class ReadConfig:
 
     Attributes:
         memory_limit_bytes: for all object data that the mount holds.
-        max_read_ahead_bytes: how far one sequential reader is read ahead at most.
+        max_read_ahead_bytes: how far one sequential reader is read ahead at most; twice as far
+            where the files of a directory are read to their end, one after another.
     """
 
     memory_limit_bytes: int = 1024 * MIB

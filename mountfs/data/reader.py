@@ -264,13 +264,10 @@ class Reader:
             self._read_ahead(cursor, plan.window_stop)
 
     def _plan(self, cursor: Cursor, start: int, stop: int) -> Plan:
+        is_whole = bool(self._is_whole_expected)
+        window_bytes = self._cache.window_bytes(is_whole_expected=is_whole)
         return plan_read(
-            cursor,
-            start,
-            stop,
-            self.size_bytes,
-            self._cache.window_bytes(),
-            is_whole_expected=bool(self._is_whole_expected),
+            cursor, start, stop, self.size_bytes, window_bytes, is_whole_expected=is_whole
         )
 
     def _read_ahead(self, cursor: Cursor, window_stop: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from mountfs.data.config import MIB
+from mountfs.data.config import MIB, ReadConfig
 from mountfs.data.habits import MAX_DIRECTORIES, Habits
 from mountfs.data.read_ahead import SMALL_FILE_BYTES
 from mountfs.store.fake import FakeStore
@@ -13,6 +13,7 @@ from tests.data.test_reading import cache_on, content, read, reader_on
 
 SIZE = 128 * MIB
 READ_BYTES = MIB
+MAX_READ_AHEAD_BYTES = ReadConfig().max_read_ahead_bytes
 CONSUME_SECONDS = 0.001
 """What the reader does with each read."""
 
@@ -119,6 +120,33 @@ async def test_a_shard_that_is_expected_to_be_read_gets_the_whole_window_at_once
     waited = [round(each - size // READ_BYTES * CONSUME_SECONDS, 3) for each in seconds]
     assert waited[2] < waited[0] == waited[1] == waited[3]
     assert requests[2] < requests[0] == requests[1] == requests[3]
+
+
+async def test_a_shard_that_is_opened_ahead_is_fetched_twice_as_far(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """While the one before it is read; but never farther than the memory allows."""
+    size = 3 * MAX_READ_AHEAD_BYTES
+    body = content(size)
+    fetched: list[int] = []
+    for limit in (16 * MAX_READ_AHEAD_BYTES, 2 * MAX_READ_AHEAD_BYTES):
+        store = FakeStore(latency_seconds=0.02)
+        async with cache_on(store, limit) as cache:
+            for inode, key in enumerate(["a/1", "a/2"], 2):
+                reader = reader_on(cache, store, key, body, inode)
+                for start in range(0, size, READ_BYTES):
+                    await read(reader, start, start + READ_BYTES)
+            for inode, key in enumerate(["b/1", "a/3"], 4):
+                reader, before = reader_on(cache, store, key, body, inode), cache.fetched_bytes
+                for start in range(0, 32 * MIB, READ_BYTES):
+                    await read(reader, start, start + READ_BYTES)
+                await trio.sleep(1)
+                fetched.append(cache.fetched_bytes - before - 32 * MIB)
+                cache.drop_reader(inode)
+    part = FakeStore().part_size_bytes
+    assert MAX_READ_AHEAD_BYTES - part < fetched[0] <= MAX_READ_AHEAD_BYTES
+    assert 2 * MAX_READ_AHEAD_BYTES - part < fetched[1] <= 2 * MAX_READ_AHEAD_BYTES
+    assert max(fetched[2:]) <= 2 * MAX_READ_AHEAD_BYTES * 2 // 3
 
 
 async def test_a_lone_read_at_the_start_costs_no_window() -> None:
