@@ -148,7 +148,11 @@ class WriteBack:
         pending = self.files.get(number)
         if pending is None:
             return False
-        await self._stop_all(pending)
+        try:
+            await self._stop_all(pending)
+        except BaseException:
+            self.release(number)
+            raise
         if pending.has_ended:
             return False
         if pending.may_have_landed:  # what is at the old key only an upload that succeeds can tell

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from mountfs.data.pending import PendingState
+from mountfs.errors import StoreUnavailableError
 from tests.data.test_write_back import opened
 
 if TYPE_CHECKING:
@@ -93,3 +94,21 @@ async def test_an_older_generation_whose_end_was_not_noted_ends_later(
         s.publisher.gate.set()
         await trio.sleep(5000)
         assert older.has_ended
+
+
+@pytest.mark.parametrize("do", [drop, rename])
+async def test_who_is_killed_while_he_waits_for_an_upload_does_not_stop_it_for_ever(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, do: Doing
+) -> None:
+    """An attempt that cannot be interrupted fails after that; it is made again."""
+    async with opened(tmp_path, settle_seconds=0.0) as s:
+        s.publisher.gate = trio.Event()
+        s.publisher.errors = [StoreUnavailableError("no answer")]
+        pending = await s.commit("key", b"one")
+        await s.publisher.at_gate.wait()
+        with trio.move_on_after(1) as scope:
+            await do(s.write_back, pending.number)
+        assert scope.cancelled_caught
+        s.publisher.gate.set()
+        await trio.sleep(5000)
+        assert PendingState.PUBLISHED is pending.state
