@@ -62,6 +62,7 @@ class Service:
     def __init__(self, rgw: Rgw, proxy: Proxy, latency_ms: int) -> None:
         self.direct = Route(latency_ms=0, endpoint=rgw)
         self.slow = Route(latency_ms=latency_ms, endpoint=proxy)
+        self._proxy = proxy
         self._log = proxy.log
         self._uploaded: set[str] = set()
 
@@ -104,6 +105,16 @@ class Service:
             "bucket": bucket,
         }
         return run_crew(RAW, [{**address, **job}])
+
+    @contextlib.contextmanager
+    def paced(self, bytes_per_second: int) -> Iterator[None]:
+        """Let each answer on the slow way come no faster inside of the block; 0: as it can."""
+        faults = Faults(latency_ms=self.slow.latency_ms, bytes_per_second=bytes_per_second)
+        self._proxy.set_faults(faults)
+        try:
+            yield
+        finally:
+            self._proxy.set_faults(Faults(latency_ms=self.slow.latency_ms))
 
     def mark(self) -> int:
         """Return the place in the proxy's log from which to `count`, once it is quiet there."""

@@ -35,6 +35,14 @@ local function may_fault()
     return limit < 0 or (settings:get("faults") or 0) < limit
 end
 
+local function pass_on()
+    local pace = number("bytes_per_second")
+    if pace > 0 and ngx.var.request_method == "GET" then
+        ngx.var.pace = pace
+        return ngx.exec("@paced")
+    end
+end
+
 local function note(name)
     settings:incr("faults", 1, 0)
     ngx.var.fault = name
@@ -46,7 +54,7 @@ if latency > 0 then
 end
 
 if not is_concerned() then
-    return
+    return pass_on()
 end
 
 if settings:get("hang") == "1" and may_fault() then
@@ -61,7 +69,7 @@ local reset_fraction = number("reset_fraction")
 local truncate_fraction = number("truncate_fraction")
 local stall_fraction = number("stall_fraction")
 if error_fraction + reset_fraction + truncate_fraction + stall_fraction == 0 or not may_fault() then
-    return
+    return pass_on()
 end
 
 local chance = draw()
@@ -92,3 +100,4 @@ if chance < stall_fraction then
     note("stall")
     return ngx.exec("@stalled")
 end
+pass_on()

@@ -68,6 +68,7 @@ http {{
         location / {{
             set $fault "";
             set $cut "";
+            set $pace 0;
             access_by_lua_file {lua};
             proxy_pass http://store;
         }}
@@ -86,6 +87,12 @@ http {{
                 end
                 ngx.ctx.left = math.max(0, left - #chunk)
             }}
+            proxy_pass http://store;
+        }}
+        location @paced {{
+            limit_rate $pace;
+            proxy_buffering on;
+            proxy_max_temp_file_size 0;
             proxy_pass http://store;
         }}
         location @stalled {{

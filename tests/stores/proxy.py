@@ -33,6 +33,7 @@ class Faults:
 
     Attributes:
         latency_ms: of every request, before the store hears of it.
+        bytes_per_second: what the connection carries of the answer to a GET; 0 for what it can.
         error_fraction: answered with 503 SlowDown.
         reset_fraction: connection reset instead of an answer.
         truncate_fraction: the body ends early, at a random place, and the connection with it.
@@ -45,6 +46,7 @@ class Faults:
     """
 
     latency_ms: float = 0.0
+    bytes_per_second: int = 0
     error_fraction: float = 0.0
     reset_fraction: float = 0.0
     truncate_fraction: float = 0.0

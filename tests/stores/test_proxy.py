@@ -99,6 +99,20 @@ def test_a_list_with_any_parameters_is_a_list() -> None:
     assert classify("GET", "/", "") == "GET_SERVICE"
 
 
+def test_a_connection_carries_no_more_than_it_may(
+    client: S3Client, proxy: Proxy, bucket: str
+) -> None:
+    """Each its own share; what goes up is not concerned."""
+    body = os.urandom(4 * MIB)
+    with proxy.faulty(Faults(bytes_per_second=2 * MIB)):
+        start = time.monotonic()
+        client.put_object(Bucket=bucket, Key="a", Body=body)
+        assert time.monotonic() - start < 1.5
+        start = time.monotonic()
+        assert body == client.get_object(Bucket=bucket, Key="a")["Body"].read()
+        assert time.monotonic() - start > 0.9  # nginx is ahead by a second's worth at first
+
+
 def test_latency_is_added_once_a_request(client: S3Client, proxy: Proxy, bucket: str) -> None:
     """No answer comes sooner."""
     client.put_object(Bucket=bucket, Key="a", Body=b"x")

@@ -24,31 +24,46 @@ WORKERS = 4
 
 TARGET = ratio_at_least(0.9)
 
+NETWORK_BYTES_PER_SECOND = 200_000_000
+"""Less than what two cores can do besides being the store, so that the network is what is scarce.
+Each connection carries its share of it, with as many of them as raw awscrt has outstanding."""
+
 PLAIN = f"{MOUNTFS.name}, plain reads"
 """The same files without a look into them: the difference is what the members cost."""
 
 
 def measure_shards(bench: Bench) -> list[Row]:
-    """Read shards on a mount with latency; raw: GETs of the same objects."""
+    """Read shards on a mount with latency; raw: GETs of the same objects.
+
+    As fast as the machine can, and then as fast as a network of `NETWORK_BYTES_PER_SECOND` can.
+    """
     bench.upload(shard_objects(bench.sizes))
     rows: list[Row] = []
-    for workers in (0, WORKERS):
-        shards = Shards(bench, workers)
-        shards.check()
-        shards.measure()
-        rows += shards.rows()
+    for network in (0, NETWORK_BYTES_PER_SECOND):
+        for workers in (0, WORKERS):
+            shards = Shards(bench, workers, network)
+            shards.check()
+            with bench.service.paced(shards.connection_bytes_per_second):
+                shards.measure()
+            rows += shards.rows()
     return rows
 
 
 class Shards:
-    """All passes with so many workers; 0: without, in one process."""
+    """All passes with so many workers (0: without, in one process) on a network (0: loopback).
 
-    def __init__(self, bench: Bench, workers: int) -> None:
+    Attributes:
+        connection_bytes_per_second: what a connection carries; 0 for what it can.
+    """
+
+    def __init__(self, bench: Bench, workers: int, network_bytes_per_second: int) -> None:
         self._bench = bench
         self._workers = workers
         self._data_set = shard_objects(bench.sizes)
+        self.connection_bytes_per_second = network_bytes_per_second // (OUTSTANDING * self._readers)
         readers = f"{workers} workers" if workers else "1 process"
-        self._condition = f"{bench.service.slow.name}, {readers}"
+        pace = f"{network_bytes_per_second // 1_000_000} MB/s, " if network_bytes_per_second else ""
+        self._condition = f"{bench.service.slow.name}, {pace}{readers}"
         count, shard_bytes = len(self._data_set.objects), self._data_set.objects[0][1]
         self._job = f"{count} tar shards of {shard_bytes // MIB} MiB"
         self._series: dict[str, Series] = defaultdict(Series)
