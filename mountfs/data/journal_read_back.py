@@ -102,8 +102,7 @@ def parse_segment(data: memoryview, name: str) -> Content:
         content.records.append(found)
         position = found.stop
     for later in find_records(data, position, segment_id):
-        if later.batch_start > position:
-            # A batch is begun only after the one before it was synced.
+        if later.synced_bytes > position:  # and so it was acknowledged
             content.unreadable = (position, len(data))
             break
     return content

@@ -2,9 +2,9 @@
 
 A record is a header of fixed length, a description in JSON, and, for small files, the bytes. The
 header holds the lengths and the checksums of both, and a checksum of itself, so that nothing is
-believed that is not whole. It also holds where its batch began (the records that one sync made
-durable together): a record that cannot be read is the torn end of a write that nobody was told of,
-unless a *later* batch is there, which was begun only after the sync.
+believed that is not whole. It also holds how much of the segment was durable when it was written: a
+record that cannot be read is the torn end of a write that nobody was told of, unless a *later* one
+says that it was durable. The disk may have later bytes and not earlier ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAGIC = b"mfj1"
 SEGMENT_ID_BYTES = 8
 
 _FIELDS = struct.Struct("<4s8sQIQII")
-"""Magic, segment, start of the batch, length of the description, of the data; their checksums."""
+"""Magic, segment, bytes that were durable, length of the description, of the data; checksums."""
 
 _HEADER_CHECKSUM = struct.Struct("<I")
 
@@ -110,14 +110,16 @@ class FoundRecord:
 
     Attributes:
         record: what it says.
-        batch_start: offset of the batch that it belongs to.
+        synced_bytes: of the segment, what was durable when it was written.
+        start: where it begins.
         data_start: offset of its data.
         data_bytes: length of its data.
         data_checksum: CRC-32 of its data.
     """
 
     record: Record
-    batch_start: int
+    start: int
+    synced_bytes: int
     data_start: int
     data_bytes: int
     data_checksum: int
@@ -134,7 +136,7 @@ def describe_record(record: Record) -> bytes:
 
 
 def encode_record(
-    description: bytes, body: Body, segment_id: bytes, batch_start: int
+    description: bytes, body: Body, segment_id: bytes, synced_bytes: int
 ) -> tuple[bytes, int]:
     """Return what stands before the data on disk, and the data's checksum."""
     data_bytes = checksum = 0
@@ -144,7 +146,7 @@ def encode_record(
     fields = _FIELDS.pack(
         MAGIC,
         segment_id,
-        batch_start,
+        synced_bytes,
         len(description),
         data_bytes,
         zlib.crc32(description),
@@ -160,7 +162,7 @@ def read_record(content: memoryview, offset: int, segment_id: bytes) -> FoundRec
     if description_start > len(content):
         return None
     (header_checksum,) = _HEADER_CHECKSUM.unpack_from(content, offset + _FIELDS.size)
-    magic, owner, batch_start, length, data_bytes, checksum, data_checksum = _FIELDS.unpack(fields)
+    magic, owner, synced_bytes, length, data_bytes, checksum, data_checksum = _FIELDS.unpack(fields)
     if (magic, owner) != (MAGIC, segment_id) or zlib.crc32(fields) != header_checksum:
         return None
     data_start = description_start + length
@@ -172,7 +174,8 @@ def read_record(content: memoryview, offset: int, segment_id: bytes) -> FoundRec
         return None
     return FoundRecord(
         record=_understand(json.loads(bytes(description))),
-        batch_start=batch_start,
+        synced_bytes=synced_bytes,
+        start=offset,
         data_start=data_start,
         data_bytes=data_bytes,
         data_checksum=data_checksum,

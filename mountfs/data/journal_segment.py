@@ -47,7 +47,8 @@ class Addition:
         record: what to write.
         body: its data.
         needs_sync: whether it has to survive a loss of power before anybody is told.
-        data_start: where its data is, once written.
+        record_bytes: its length, data included, once written.
+        data_start: where its data is.
         data_bytes: length of its data.
         checksum: of its data.
         error: why it is not there.
@@ -56,6 +57,7 @@ class Addition:
     record: Record
     body: Body = ()
     needs_sync: bool = True
+    record_bytes: int = 0
     data_start: int = 0
     data_bytes: int = 0
     checksum: int = 0
@@ -82,6 +84,7 @@ class Segment:
         "_id",
         "_is_retired",
         "_readers",
+        "_synced_bytes",
         "fd",
         "has_unsynced",
         "is_damaged",
@@ -104,25 +107,20 @@ class Segment:
         self.has_unsynced = False
         self._is_retired = False
         self._readers = 0
+        self._synced_bytes = 0
         self.sync_count = 0
         self._direct: DirectFile | None = None
         self._directory = directory
         self._id = segment_id
 
     def open_direct(self) -> None:
-        """Let large batches go past the page cache, where that can be.
-
-        Raises:
-            OSError: the file cannot be opened.
-        """
+        """Let large batches go past the page cache, where that can be."""
         self._direct = open_direct(self.path)
 
     def seal(self) -> None:
         """Append nothing any more."""
         self.is_sealed = True
-        if self._direct is not None:
-            self._direct.close()
-            self._direct = None
+        self._close_direct()
 
     def append(self, batch: list[Addition]) -> None:
         """Append *batch* and sync it, if one of it needs that; set what became of each.
@@ -173,6 +171,7 @@ class Segment:
         """
         if self.has_unsynced:
             self._sync()
+            self._synced_bytes = self.size_bytes
 
     def remove(self) -> None:
         """Delete the file for good, before anything that was written later is deleted.
@@ -196,16 +195,20 @@ class Segment:
         for item, description in zip(batch, descriptions, strict=True):
             item.data_start = position + HEADER_BYTES + len(description)
             item.data_bytes = sum(memoryview(piece).nbytes for piece in item.body)
-            position = item.data_start + item.data_bytes
+            item.record_bytes = item.data_start + item.data_bytes - position
+            position += item.record_bytes
         is_direct = self._direct is not None and position - start >= DIRECT_BYTES
         if is_direct:
             filling_bytes = -position % ALIGNMENT_BYTES
             descriptions[-1] += b" " * filling_bytes
             batch[-1].data_start += filling_bytes
+            batch[-1].record_bytes += filling_bytes
             position += filling_bytes
         buffers: list[bytes | bytearray | memoryview] = []
         for item, description in zip(batch, descriptions, strict=True):
-            head, item.checksum = encode_record(description, item.body, self._id, start)
+            head, item.checksum = encode_record(
+                description, item.body, self._id, self._synced_bytes
+            )
             buffers += (head, *item.body)
         try:
             if not (is_direct and self._write_direct(buffers, start)):
@@ -219,6 +222,8 @@ class Segment:
             self._cut(start)
         else:
             self.size_bytes = position
+            if not self.has_unsynced:
+                self._synced_bytes = position
 
     def _write_direct(self, buffers: Body, start: int) -> bool:
         """Write a batch that ends with a block; tell whether that can be done here.
@@ -240,13 +245,17 @@ class Segment:
         try:
             self._direct.write(blocks, at)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                 raise
-            log.info("%s: cannot be written past the page cache", self.path)
-            self._direct.close()
-            self._direct = None
+            log.info("%s: cannot be written past the page cache: %s", self.path, error)
+            self._close_direct()
             return False
         return True
+
+    def _close_direct(self) -> None:
+        direct, self._direct = self._direct, None
+        if direct is not None:
+            direct.close()
 
     def _sync(self) -> None:
         try:
@@ -280,5 +289,6 @@ def create_segment(directory: Path, number: int) -> Segment:
         sync_directory(directory)
     except OSError:
         segment.close()
+        segment.path.unlink(missing_ok=True)
         raise
     return segment

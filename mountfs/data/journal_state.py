@@ -27,12 +27,14 @@ class Place:
         data_start: offset.
         data_bytes: length.
         data_checksum: CRC-32.
+        record_bytes: length of the record, its data included.
     """
 
     segment: Segment
     data_start: int
     data_bytes: int
     data_checksum: int
+    record_bytes: int
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -66,13 +68,13 @@ class JournalState:
     Attributes:
         entries: by number; iterating gives the order in which they came to their keys.
         next_number: greater than any number or order that was used.
-        data_bytes: of the entries, as far as their data is in segments.
+        live_bytes: what the records of the entries take in segments.
     """
 
     def __init__(self) -> None:
         self.entries: dict[int, JournalEntry] = {}
         self.next_number = 1
-        self.data_bytes = 0
+        self.live_bytes = 0
         self._by_key: dict[str, dict[int, JournalEntry]] = {}
         """By key and number. With 100,000 files waiting nobody looks through all of them."""
 
@@ -104,7 +106,7 @@ class JournalState:
     def _begin(self, record: DirtyRecord, place: Place) -> list[JournalEntry]:
         self._note_used(record.number, record.order)
         known = self.entries.get(record.number)
-        self.data_bytes += place.data_bytes
+        self.live_bytes += place.record_bytes
         entry = JournalEntry(
             record=record,
             key=record.generation.key,
@@ -119,7 +121,7 @@ class JournalState:
             # It was written again, to let an older segment go. Others refer to the entry; it stays
             # the same one.
             known.place.segment.live.discard(record.number)
-            self.data_bytes -= known.place.data_bytes
+            self.live_bytes -= known.place.record_bytes
             known.record, known.place = record, place
             self._move(known, entry.key, entry.expected_etag, entry.order)
         place.segment.live.add(record.number)
@@ -172,5 +174,5 @@ class JournalState:
         for entry in ended:
             self._unindex(entry)
             entry.place.segment.live.discard(entry.number)
-            self.data_bytes -= entry.place.data_bytes
+            self.live_bytes -= entry.place.record_bytes
         return ended

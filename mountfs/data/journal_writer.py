@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mountfs.data.config import MIB
 from mountfs.data.journal_read_back import open_segments, read_segment
 from mountfs.data.journal_record import DirtyRecord
 from mountfs.data.journal_segment import Addition, Segment, create_segment
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 log = logging.getLogger(__name__)
-
-MIB = 1024 * 1024
 
 FILE_PREFIX = "data-"
 """Of the names of staging files that belong to an entry; its number follows."""
@@ -41,7 +40,6 @@ BATCH_BYTES = 32 * MIB
 
 COMPACT_BYTES = 4 * SEGMENT_BYTES
 """Less junk is not worth writing anything again."""
-
 
 RESERVE_NAME = "tmp-reserve"
 
@@ -154,6 +152,7 @@ class JournalWriter:
                     data_start=item.data_start,
                     data_bytes=item.data_bytes,
                     data_checksum=item.checksum,
+                    record_bytes=item.record_bytes,
                 )
                 ended += self.state.apply(item.record, place)
         self._junk_files += [entry.record.file_name for entry in ended if entry.record.file_name]
@@ -162,31 +161,44 @@ class JournalWriter:
         """Append *batch* to a segment that takes it; runs in the writer's thread."""
         if self._current is None or self._is_used_up(self._current):
             try:
-                segment = create_segment(self._directory, self._next_segment)
+                segment = self._create_segment(batch)
             except OSError as error:
                 for item in batch:
                     item.error = error
                 return None
-            self._next_segment += 1
             if self._current is not None:
                 self._current.seal()
             self._current = segment
             self._segments.append(segment)
         syncs = self._current.sync_count
         self._current.append(batch)
-        refused = [item for item in batch if self._may_use_reserve(item)]
+        refused = [item for item in batch if self._may_use_reserve(item, item.error)]
         if refused:
-            (self._directory / RESERVE_NAME).unlink(missing_ok=True)
-            self._has_reserve = False
+            self._use_reserve()
             for item in refused:
                 item.error = None
             self._current.append(refused)
         self.sync_count += self._current.sync_count - syncs
         return self._current
 
-    def _may_use_reserve(self, item: Addition) -> bool:
-        is_full = item.error is not None and item.error.errno in (errno.ENOSPC, errno.EDQUOT)
+    def _create_segment(self, batch: list[Addition]) -> Segment:
+        """Create the next segment; what frees space may take the reserve for it."""
+        number, self._next_segment = self._next_segment, self._next_segment + 1
+        try:
+            return create_segment(self._directory, number)
+        except OSError as error:
+            if not any(self._may_use_reserve(item, error) for item in batch):
+                raise
+        self._use_reserve()
+        return create_segment(self._directory, number)
+
+    def _may_use_reserve(self, item: Addition, error: OSError | None) -> bool:
+        is_full = error is not None and error.errno in (errno.ENOSPC, errno.EDQUOT)
         return is_full and self._has_reserve and not isinstance(item.record, DirtyRecord)
+
+    def _use_reserve(self) -> None:
+        (self._directory / RESERVE_NAME).unlink(missing_ok=True)
+        self._has_reserve = False
 
     def _make_reserve(self) -> None:
         """Set space aside, if there is any; blocks on the disk."""
@@ -214,7 +226,7 @@ class JournalWriter:
         oldest = self._segments[0] if self._segments else None
         if oldest is None or oldest is self._current or oldest.is_damaged:
             return
-        if self.size_bytes >= COMPACT_BYTES + 2 * self.state.data_bytes:
+        if self.size_bytes >= COMPACT_BYTES + 2 * self.state.live_bytes:
             await self._move(oldest)
 
     def _has_dead_segment(self) -> bool:
@@ -292,6 +304,7 @@ class JournalWriter:
                     data_start=found.data_start,
                     data_bytes=found.data_bytes,
                     data_checksum=found.data_checksum,
+                    record_bytes=found.stop - found.start,
                 )
                 self.state.apply(found.record, place)
         self.state.sort()

@@ -1,9 +1,9 @@
 """How many requests for data the store should see at a time.
 
 As in TCP: until the first refusal every answer adds one, so that the limit doubles with each round
-of answers; from then on it adds a little, and a refusal (503 SlowDown, 429) or a time-out halves.
-Demand (somebody waits for the bytes) always goes through, and slows down by the back-off of its
-retries; read-ahead asks `is_full` first and holds back.
+of answers that uses it; from then on it adds a little, and a refusal (503 SlowDown, 429) or a
+time-out halves. Demand (somebody waits for the bytes) always goes through, and slows down by the
+back-off of its retries; read-ahead asks `is_full` first and holds back.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ class AdaptiveConcurrency:
         return self.in_flight >= self.limit
 
     def note_success(self) -> None:
-        """Raise the limit: by one after as many answers as the limit, at first after each."""
-        if self.limit < self._maximum:
-            # Large parts are answered seldom: where a connection carries 8 MB/s, four readers of
-            # shards were at a third of the maximum after 2 GiB, and read at 0.72 of what the store
-            # gives instead of 0.88.
+        """Raise the limit: by one after as many answers as the limit, at first after each.
+
+        What was never tried is not known to be permitted: only while half of it is in use.
+        """
+        if self.limit < self._maximum and 2 * self.in_flight >= self.limit:
+            # Large parts are answered seldom. Rising linearly from the start, four readers of
+            # shards had a third of the permitted requests under way after 2 GiB.
             increase = 1.0 / self.limit if self.throttled_count else 1.0
             self.limit = min(self._maximum, self.limit + increase)
 

@@ -136,6 +136,7 @@ async def test_a_shard_that_is_opened_ahead_is_fetched_twice_as_far(
                 reader = reader_on(cache, store, key, body, inode)
                 for start in range(0, size, READ_BYTES):
                     await read(reader, start, start + READ_BYTES)
+                cache.drop_reader(inode)
             for inode, key in enumerate(["b/1", "a/3"], 4):
                 reader, before = reader_on(cache, store, key, body, inode), cache.fetched_bytes
                 for start in range(0, 32 * MIB, READ_BYTES):

@@ -67,6 +67,7 @@ def replay(segment: Segment, content: bytes) -> tuple[dict[int, tuple[str, bytes
             data_start=found.data_start,
             data_bytes=found.data_bytes,
             data_checksum=found.data_checksum,
+            record_bytes=found.stop - found.start,
         )
         state.apply(found.record, place)
     state.sort()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mountfs.data import direct_file, journal_segment
 from mountfs.data.direct_file import ALIGNMENT_BYTES, open_direct
 from mountfs.data.journal import open_journal
-from mountfs.data.journal_record import DirtyRecord
+from mountfs.data.journal_record import DirtyRecord, EndRecord
 from mountfs.data.journal_segment import DIRECT_BYTES, Addition, create_segment
 from mountfs.data.staging_file import write_fully
 from tests.data.journal_content import commit, make_generation, read_all
@@ -110,14 +110,15 @@ def test_a_cut_anywhere_gives_what_was_whole(
         assert not is_damaged
 
 
+@pytest.mark.parametrize("reason", [errno.EINVAL, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("fails", ["open", "write"])
 async def test_where_it_is_not_known_the_cache_takes_everything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, reason: int
 ) -> None:
     """Some file systems refuse the flag, others the first write."""
 
     def refuse(*args: Any, **rest: Any) -> int:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        raise OSError(reason, os.strerror(reason))
 
     real_open, is_direct = os.open, os.O_DIRECT
 
@@ -159,6 +160,71 @@ async def test_a_full_disk_fails_the_large_file_and_not_the_small_one_of_its_bat
     segment.close()
     assert {1: b"before", 3: b"small", 4: LARGE} == {n: body for n, (_, body) in held.items()}
     assert not is_damaged
+
+
+def test_a_note_that_a_loss_of_power_took_is_no_damage(tmp_path: Path) -> None:
+    """Blocks behind it went past the cache and may be there; nobody was told of them either."""
+    segment = create_segment(tmp_path, 1)
+    segment.append([make_addition(1, LARGE)])
+    acknowledged = segment.size_bytes
+    note = EndRecord(number=1, etag='"e"', key="1", order=1)
+    segment.append([Addition(record=note, needs_sync=False)])
+    first_block = -(-segment.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+    segment.append([make_addition(2, LARGE), make_addition(3, LARGE)])
+    content = bytearray(segment.path.read_bytes())
+    segment.close()
+    content[acknowledged:first_block] = bytes(first_block - acknowledged)
+    assert replay(segment, bytes(content)) == ({1: ("1", LARGE)}, 1, False)
+
+
+def test_what_was_acknowledged_and_is_gone_is_damage(tmp_path: Path) -> None:
+    """Whatever was written behind it, synced or not, knows that it was durable."""
+    segment = create_segment(tmp_path, 1)
+    segment.append([make_addition(1, LARGE)])
+    acknowledged = segment.size_bytes
+    note = EndRecord(number=1, etag='"e"', key="1", order=1)
+    segment.append([Addition(record=note, needs_sync=False)])
+    content = bytearray(segment.path.read_bytes())
+    segment.close()
+    content[acknowledged - ALIGNMENT_BYTES : acknowledged] = bytes(ALIGNMENT_BYTES)
+    assert replay(segment, bytes(content)) == ({}, 0, True)
+
+
+def test_an_error_of_closing_the_second_way_harms_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system tells of failed writes there; the sync has told of them before."""
+    segment = create_segment(tmp_path, 1)
+    segment.append([make_addition(1, LARGE)])
+    closed: list[int] = []
+
+    def close(fd: int) -> None:
+        closed.append(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", close)
+        segment.seal()
+        segment.seal()
+    assert 1 == len(closed)
+    os.close(closed[0])
+    segment.close()
+
+
+def test_a_segment_that_cannot_be_created_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file, and no descriptor."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(journal_segment, "sync_directory", fail)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="Input/output"):
+        create_segment(tmp_path, 1)
+    assert [] == list(tmp_path.iterdir())
+    assert len(before) == len(os.listdir("/proc/self/fd"))
 
 
 def make_addition(number: int, *body: bytes) -> Addition:

@@ -222,7 +222,7 @@ async def test_an_order_is_never_given_twice(tmp_path: Path) -> None:
 def test_the_end_of_one_of_very_many_files_looks_at_its_own_key_only(tmp_path: Path) -> None:
     """100,000 files that wait for an outage to end would make it take hours."""
     segment = create_segment(tmp_path, 1)
-    place = Place(segment=segment, data_start=0, data_bytes=0, data_checksum=0)
+    place = Place(segment=segment, data_start=0, data_bytes=0, data_checksum=0, record_bytes=0)
     state = JournalState()
     looked_at: list[str] = []
 

@@ -55,6 +55,7 @@ def make_retry(
 async def test_an_answer_is_returned_at_once() -> None:
     """And counts as a success."""
     retry, concurrency = make_retry()
+    concurrency.in_flight = 16
     assert "answer" == await retry.run(Attempts(), "GET", "key")
     assert (0, 17) == (retry.retry_count, concurrency.limit)
 
@@ -62,6 +63,7 @@ async def test_an_answer_is_returned_at_once() -> None:
 def test_the_limit_doubles_with_each_round_until_the_store_refuses_something() -> None:
     """Then it is halved, and grows by one with each round; never beyond the maximum."""
     concurrency = AdaptiveConcurrency(initial=16, maximum=64)
+    concurrency.in_flight = 64
     for _ in range(16):
         concurrency.note_success()
     assert 32 == concurrency.limit
@@ -73,6 +75,15 @@ def test_the_limit_doubles_with_each_round_until_the_store_refuses_something() -
     for _ in range(32):
         concurrency.note_success()
     assert 32.9 < concurrency.limit <= 33
+
+
+def test_a_limit_that_nobody_needs_does_not_rise() -> None:
+    """The store has never been asked for so much: the first burst must not ask for all of it."""
+    concurrency = AdaptiveConcurrency(initial=16, maximum=64)
+    concurrency.in_flight = 7
+    for _ in range(100):
+        concurrency.note_success()
+    assert 16 == concurrency.limit
 
 
 async def test_pauses_double_up_to_the_longest(autojump_clock: MockClock) -> None:
