@@ -15,6 +15,7 @@ import torch.distributed
 
 from mountfs.datasets import BatchSampler, IterableDataset, MapDataset
 from tests.datasets.loading import count_in, load, number_of, numbers_in
+from tests.process_group import end_rank
 
 
 def read_as_rank(root: Path, method: str = "fork") -> dict[str, Any]:
@@ -44,7 +45,7 @@ def main() -> None:
     result = {"rank": rank, "read": {"spawn": read_as_rank(root / "data", "spawn")}}
     (root / f"rank-{rank}.json").write_text(json.dumps(result))
     torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    end_rank()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from mountfs.datasets.checkpoints import Checkpoints
 from mountfs.datasets.dcp import ShardWriter
 from mountfs.datasets.key_spread import KeySpread
 from tests.datasets.reading_rank import read_as_rank
+from tests.process_group import end_rank
 
 ROWS = 12
 
@@ -117,7 +118,7 @@ def main() -> None:
     save_shards(root, seen)
     seen["read"] = {"fork": read_as_rank(root / "data")}
     (root / f"rank-{seen['rank']}.json").write_text(json.dumps(seen))
-    dist.destroy_process_group()
+    end_rank()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from torch.distributed.checkpoint.state_dict_saver import async_save, save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
+from tests.process_group import end_rank
+
 ROWS, COLUMNS = 64, 1000
 
 
@@ -53,7 +55,7 @@ def main() -> None:
     dist.barrier()
     check_loads(directory / "later", 3)
     dist.barrier()
-    dist.destroy_process_group()
+    end_rank()
 
 
 if __name__ == "__main__":
