@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DIRECT_BYTES = 32 * 1024
-"""A batch that is larger does not pass through the page cache. It ends with a whole block, which
-would be too much for the few bytes of a deletion or of a note."""
+"""A batch of so much or more does not pass through the page cache. It ends with a whole block,
+which would be too much for the few bytes of a deletion or of a note."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mountfs.data.journal_record import Record
+    from mountfs.data.journal_segment import Segment
     from mountfs.objects import Body
 
 LARGE = os.urandom(3 * DIRECT_BYTES + 5)
@@ -162,13 +163,19 @@ async def test_a_full_disk_fails_the_large_file_and_not_the_small_one_of_its_bat
     assert not is_damaged
 
 
-def test_a_note_that_a_loss_of_power_took_is_no_damage(tmp_path: Path) -> None:
-    """Blocks behind it went past the cache and may be there; nobody was told of them either."""
-    segment = create_segment(tmp_path, 1)
+def begin(folder: Path) -> tuple[Segment, int]:
+    """Write a file and a note that is not synced; return the segment and where the note begins."""
+    segment = create_segment(folder, 1)
     segment.append([make_addition(1, LARGE)])
     acknowledged = segment.size_bytes
     note = EndRecord(number=1, etag='"e"', key="1", order=1)
     segment.append([Addition(record=note, needs_sync=False)])
+    return segment, acknowledged
+
+
+def test_a_note_that_a_loss_of_power_took_is_no_damage(tmp_path: Path) -> None:
+    """Blocks behind it went past the cache and may be there; nobody was told of them either."""
+    segment, acknowledged = begin(tmp_path)
     first_block = -(-segment.size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     segment.append([make_addition(2, LARGE), make_addition(3, LARGE)])
     content = bytearray(segment.path.read_bytes())
@@ -179,11 +186,7 @@ def test_a_note_that_a_loss_of_power_took_is_no_damage(tmp_path: Path) -> None:
 
 def test_what_was_acknowledged_and_is_gone_is_damage(tmp_path: Path) -> None:
     """Whatever was written behind it, synced or not, knows that it was durable."""
-    segment = create_segment(tmp_path, 1)
-    segment.append([make_addition(1, LARGE)])
-    acknowledged = segment.size_bytes
-    note = EndRecord(number=1, etag='"e"', key="1", order=1)
-    segment.append([Addition(record=note, needs_sync=False)])
+    segment, acknowledged = begin(tmp_path)
     content = bytearray(segment.path.read_bytes())
     segment.close()
     content[acknowledged - ALIGNMENT_BYTES : acknowledged] = bytes(ALIGNMENT_BYTES)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mountfs.store.fake import Request
+    from mountfs.vfs.assembly import Vfs
 
 LARGE = 3 << 19
 """More than the journal keeps among its records."""
@@ -151,6 +152,15 @@ async def test_a_file_removed_after_an_outage_does_not_come_back(
     assert {} == contents(store)
 
 
+async def save_stored_and_waiting(vfs: Vfs) -> Program:
+    """Save ``g``, which the store has then, and ``f``, which only the journal has."""
+    program = Program(vfs)
+    await program.save(b"g", b"precious")
+    await trio.sleep(LONG_SECONDS)
+    await program.save(b"f", b"of f")
+    return program
+
+
 @pytest.mark.parametrize("can_rename", [True, False], ids=["renamed by the store", "copied"])
 async def test_what_replaces_a_file_that_waits_is_not_lost_when_the_journal_is_full(
     autojump_clock: trio.testing.MockClock, tmp_path: Path, *, can_rename: bool
@@ -158,10 +168,7 @@ async def test_what_replaces_a_file_that_waits_is_not_lost_when_the_journal_is_f
     """The waiting file's upload would come upon the only object that there is."""
     store = FakeStore(can_rename=can_rename)
     async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
-        program = Program(vfs)
-        await program.save(b"g", b"precious")
-        await trio.sleep(LONG_SECONDS)
-        await program.save(b"f", b"of f")
+        program = await save_stored_and_waiting(vfs)
         with failing_disk(errno.ENOSPC), pytest.raises(OSError, match="No space left"):
             await program.rename(b"g", b"f")
         await trio.sleep(LONG_SECONDS)
@@ -175,10 +182,7 @@ async def test_what_replaces_a_file_that_is_given_up_meanwhile_is_not_lost(
     """What the journal has of it is another file's by then, which waits as the first one did."""
     store = FakeStore(can_rename=can_rename)
     async with opening_vfs(store, tmp_path, write=WRITE_BACK) as vfs:
-        program = Program(vfs)
-        await program.save(b"g", b"precious")
-        await trio.sleep(LONG_SECONDS)
-        await program.save(b"f", b"of f")
+        program = await save_stored_and_waiting(vfs)
         committer = program.changes._committer
         (given_up,) = committer.files.values()
 
